@@ -1,0 +1,143 @@
+//! What can go wrong, as a caller meets it.
+
+use std::path::PathBuf;
+
+use crate::Receipt;
+use crate::fs::PathError;
+use crate::key::{KeyError, SessionKey};
+use crate::lock::Holder;
+use crate::record::RecordError;
+use crate::transcript::scan::Gap;
+
+/// An operation on a store or a session failed.
+///
+/// No variant shows text of a record. Errors are cheap to clone: one failed commit is reported to every append in it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system refused an operation; nothing that was acknowledged is affected.
+    #[error(transparent)]
+    Io(#[from] PathError),
+    /// The text is not a session key.
+    #[error("bad session key")]
+    Key(#[from] KeyError),
+    /// The record can not be appended; nothing was written.
+    #[error("bad record")]
+    Record(#[from] RecordError),
+    /// There is no store in this folder.
+    #[error("no store at {}", path.display())]
+    StoreNotFound {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+    /// The store has no such session, or not this generation of it.
+    #[error("no session {key:?}{}", generation.map(|g| format!(" generation {g}")).unwrap_or_default())]
+    SessionNotFound {
+        /// The key asked for.
+        key: SessionKey,
+        /// The generation asked for, if one was.
+        generation: Option<u64>,
+    },
+    /// Promised bytes of the transcript are bad or missing. Writes are refused and nothing is changed; reading goes on.
+    #[error("transcript {} is damaged at byte {} (record {}): {}", path.display(), gap.offset, gap.expected_seq, gap.defect)]
+    Damaged {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// The transcript.
+        path: PathBuf,
+        /// The first damage.
+        gap: Gap,
+    },
+    /// The transcript's header is bad, so its key is not known. Nothing was changed.
+    #[error("transcript {} has no valid header in its first {bytes} bytes", path.display())]
+    HeaderDamaged {
+        /// The transcript.
+        path: PathBuf,
+        /// Bytes up to where its records may begin.
+        bytes: u64,
+    },
+    /// The transcript's header is sound, but of a format that this version does not know. Nothing was changed.
+    #[error("transcript {} has format {format}, this version knows format 1", path.display())]
+    UnsupportedFormat {
+        /// The transcript.
+        path: PathBuf,
+        /// The format of its header.
+        format: u64,
+    },
+    /// The transcript's header names another session than its file name does. Nothing was changed.
+    #[error("transcript {} belongs to session {header_key:?} generation {header_generation}", path.display())]
+    Misfiled {
+        /// The transcript.
+        path: PathBuf,
+        /// The key in its header.
+        header_key: String,
+        /// The generation in its header.
+        header_generation: u64,
+    },
+    /// Another writer holds the session.
+    #[error("session {key:?} is being written to by {}", holder.as_ref().map_or_else(|| "another process".to_owned(), ToString::to_string))]
+    Busy {
+        /// The session.
+        key: SessionKey,
+        /// Who holds it, if it said so.
+        holder: Option<Holder>,
+    },
+    /// A write failed and was taken back: nothing of the append was kept, the session can be appended to again.
+    #[error("append to session {key:?} failed, nothing of it was kept")]
+    WriteFailed {
+        /// The session.
+        key: SessionKey,
+        /// What the system said.
+        source: PathError,
+    },
+    /// A write or a sync failed in a way that leaves open what is on disk. This writer writes no more; reopen the session
+    /// ([`Session::reopen`](crate::Session::reopen)) to start from what is provably there.
+    #[error("writer of session {key:?} is poisoned{}", in_doubt.map(|(from, to)| format!("; records {from} to {to} are in doubt")).unwrap_or_default())]
+    Poisoned {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// First and last record that may or may not survive; `None` when no record is in doubt.
+        in_doubt: Option<(u64, u64)>,
+        /// What the system said.
+        source: PathError,
+    },
+    /// A batch over 1 MiB is written as several commits; these were kept, the rest was not.
+    #[error("only the first {} records of the batch were kept", receipts.len())]
+    Partial {
+        /// Receipts of the records kept.
+        receipts: Vec<Receipt>,
+        /// What happened to the rest.
+        source: Box<Error>,
+    },
+    /// The store was opened read-only.
+    #[error("store is open for reading only")]
+    ReadOnly,
+    /// The store was closed.
+    #[error("store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Says whether another writer holds the session; waiting may help.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
+    /// Says whether promised bytes are bad or missing.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Misfiled { .. } | Self::HeaderDamaged { .. } => true,
+            Self::Partial { source, .. } => source.is_damage(),
+            _ => false,
+        }
+    }
+
+    /// Says whether the store or the session does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::StoreNotFound { .. } | Self::SessionNotFound { .. })
+    }
+}

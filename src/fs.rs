@@ -1,0 +1,418 @@
+//! The few file operations that we rely on, behind a trait so that a simulated disk can stand in.
+//!
+//! `std::fs` is used only here. What the operations promise is what `src/format.md` assumes of a disk; what they do *not*
+//! do is retry: an error of a sync is final, and an interrupted one is an error.
+
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::map::Map;
+
+/// An I/O error with the operation that failed and the path it was about; cheap to clone, since one failed commit is
+/// reported to every append that waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("can not {operation} {}", path.display())]
+pub struct PathError {
+    /// What was attempted: `open`, `write`, `fdatasync` ...
+    pub operation: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: Arc<io::Error>,
+}
+
+impl PathError {
+    /// Returns the kind of the system's error.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Adds operation and path to an I/O result.
+pub(crate) trait IoContext<T> {
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, PathError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, PathError> {
+        self.map_err(|source| PathError { operation, path: path.to_owned(), source: Arc::new(source) })
+    }
+}
+
+/// How a file is opened. Never following a symbolic link in the last component, never blocking on a FIFO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading only.
+    Read,
+    /// An existing file, for reading and writing.
+    Write,
+    /// A file that must not exist yet; it gets exactly this mode, whatever the umask.
+    CreateNew {
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A file that may exist, for reading and writing; a new one gets exactly this mode.
+    Create {
+        /// Permission bits.
+        mode: u32,
+    },
+}
+
+/// What a path or a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Regular file, or anything else.
+    pub kind: FileKind,
+    /// Size of a regular file.
+    pub length_bytes: u64,
+    /// Device and inode: two stats with the same pair are of the same file.
+    pub identity: (u64, u64),
+    /// How many names it has; zero when it was unlinked or replaced.
+    pub link_count: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Last change of the content, nanoseconds since 1970.
+    pub modified_ns: i128,
+}
+
+/// The kinds of path that we tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A folder.
+    Directory,
+    /// A symbolic link, a FIFO, a device, a socket.
+    Other,
+}
+
+/// The file system below a store. [`OsFs`] is the real one; a test may bring its own.
+pub trait Fs: Debug + Send + Sync + 'static {
+    /// Opens a regular file; anything else is an error of kind `InvalidInput`.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>>;
+    /// Looks at a path without following a symbolic link in its last component.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// Lists the names in a folder, in no order; names that are not UTF-8 are left out, they are not ours.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Makes a folder with exactly this mode; an existing one is left as it is. Parents are made with mode 0777 and the umask.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Renames, replacing what was there.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames; an existing target is an error of kind `AlreadyExists`.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a name.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable. A file system that can not (EINVAL, ENOTSUP) is tolerated.
+    ///
+    /// # Errors
+    ///
+    /// The system's, EIO among them.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// An open regular file.
+pub trait FsFile: Debug + Send + Sync {
+    /// Reads what one `pread` gives; fewer bytes than asked for are no error, 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes with one `pwrite` and returns how much it took; what to do about a short write is the caller's to decide.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts or extends.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn set_len(&self, length_bytes: u64) -> io::Result<()>;
+    /// Makes content and length durable, once: an error is final for everything written before.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Makes content and all metadata durable, once.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Looks at the open file.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn stat(&self) -> io::Result<Stat>;
+    /// Takes the whole file's advisory lock if nobody has it; it goes with the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Maps the first bytes for reading; `None` where that is not possible. The caller holds the file's lock.
+    fn map(&self, length_bytes: u64) -> Option<Map>;
+}
+
+/// The operating system's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsFs;
+
+/// An operation that the file system does not know. EIO is not among them.
+fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error().is_some_and(|code| {
+            [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS].map(Errno::raw_os_error).contains(&code)
+        })
+}
+
+impl Fs for OsFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // O_NONBLOCK: the open of a FIFO must not wait for a peer. It means nothing to a regular file.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+        let (created_mode, file) = match mode {
+            OpenMode::Read => (None, options.open(path)?),
+            OpenMode::Write => (None, options.write(true).open(path)?),
+            OpenMode::CreateNew { mode } => (Some(mode), options.write(true).create_new(true).mode(mode).open(path)?),
+            OpenMode::Create { mode } => match options.clone().write(true).create_new(true).mode(mode).open(path) {
+                Ok(file) => (Some(mode), file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (None, options.write(true).open(path)?),
+                Err(error) => return Err(error),
+            },
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if let Some(mode) = created_mode.filter(|mode| metadata.permissions().mode() & 0o7777 != *mode) {
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        }
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        std::fs::symlink_metadata(path).map(|metadata| stat_of(&metadata))
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        let make = || std::fs::DirBuilder::new().mode(mode).create(path);
+        let made = match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent)?;
+                }
+                make()
+            }
+            made => made,
+        };
+        match made {
+            Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && std::fs::metadata(path)?.is_dir() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::{CWD, RenameFlags};
+            match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+                Err(error) if is_unsupported(&error) => {}
+                renamed => return renamed,
+            }
+        }
+        // A link fails where the target exists, which a plain rename would not.
+        std::fs::hard_link(from, to)?;
+        std::fs::remove_file(from)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        match rustix::fs::fsync(File::open(path)?).map_err(io::Error::from) {
+            Err(error) if is_unsupported(&error) => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
+/// A file of [`OsFs`].
+#[derive(Debug)]
+struct OsFile(File);
+
+impl FsFile for OsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        // An interrupted write has written nothing: the one case that may be tried again.
+        loop {
+            match std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn set_len(&self, length_bytes: u64) -> io::Result<()> {
+        self.0.set_len(length_bytes)
+    }
+
+    // `File::sync_data` of std tries again after EINTR; whether the first try has already reported and so cleared an
+    // error of write-back is not known, so we do not.
+    fn sync_data(&self) -> io::Result<()> {
+        #[cfg(not(target_vendor = "apple"))]
+        return Ok(rustix::fs::fdatasync(&self.0)?);
+        #[cfg(target_vendor = "apple")]
+        return self.0.sync_data();
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        #[cfg(not(target_vendor = "apple"))]
+        return Ok(rustix::fs::fsync(&self.0)?);
+        #[cfg(target_vendor = "apple")]
+        return self.0.sync_all();
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        self.0.metadata().map(|metadata| stat_of(&metadata))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn map(&self, length_bytes: u64) -> Option<Map> {
+        Map::new(&self.0, length_bytes)
+    }
+}
+
+fn stat_of(metadata: &std::fs::Metadata) -> Stat {
+    use std::os::unix::fs::MetadataExt as _;
+    let kind = match metadata.file_type() {
+        kind if kind.is_file() => FileKind::Regular,
+        kind if kind.is_dir() => FileKind::Directory,
+        _ => FileKind::Other,
+    };
+    Stat {
+        kind,
+        length_bytes: metadata.len(),
+        identity: (metadata.dev(), metadata.ino()),
+        link_count: metadata.nlink(),
+        mode: metadata.mode() & 0o7777,
+        modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+    }
+}
+
+/// Reads a whole file of at most `limit_bytes`; what is longer is an error of kind `FileTooLarge`.
+pub(crate) fn read_all(file: &dyn FsFile, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let length_bytes = file.stat()?.length_bytes;
+    if length_bytes > limit_bytes {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; usize::try_from(length_bytes).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, u64::try_from(filled).unwrap_or(u64::MAX))? {
+            0 => break,
+            count => filled = filled.saturating_add(count),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Writes all of `bytes` to a file that nobody else sees yet.
+pub(crate) fn write_all(file: &dyn FsFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut rest = bytes;
+    let mut at = offset;
+    while !rest.is_empty() {
+        let count = file.write_at(rest, at)?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        rest = rest.get(count..).unwrap_or_default();
+        at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}

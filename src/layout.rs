@@ -1,0 +1,86 @@
+//! Where things are in a store, and with which permissions they are made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, TRANSCRIPTS_DIR};
+use crate::fs::{FileKind, Fs, IoContext as _, PathError};
+use crate::key::{SessionKey, TranscriptName};
+
+/// The folders of a store on its file system.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) root: PathBuf,
+    pub(crate) file_mode: u32,
+    pub(crate) dir_mode: u32,
+}
+
+impl Layout {
+    pub(crate) fn transcripts(&self) -> PathBuf {
+        self.root.join(TRANSCRIPTS_DIR)
+    }
+
+    pub(crate) fn transcript(&self, key: &SessionKey, generation: u64) -> PathBuf {
+        self.root.join(TRANSCRIPTS_DIR).join(key.file_name(generation))
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join(QUARANTINE_DIR)
+    }
+
+    pub(crate) fn lock(&self, key: &SessionKey) -> PathBuf {
+        self.root.join(LOCKS_DIR).join(key.lock_name())
+    }
+
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.root.join(REGISTRY_FILE)
+    }
+
+    /// Makes what is missing of the store's folders. None of them may be a symbolic link: what it points to is not ours.
+    pub(crate) fn create(&self) -> Result<(), PathError> {
+        self.fs.create_dir(&self.root, self.dir_mode).context("create folder", &self.root)?;
+        for folder in [self.transcripts(), self.quarantine(), self.root.join(LOCKS_DIR)] {
+            self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
+            self.check_folder(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Says whether there is a store.
+    pub(crate) fn exists(&self) -> Result<bool, PathError> {
+        match self.check_folder(&self.transcripts()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_folder(&self, path: &Path) -> Result<(), PathError> {
+        let stat = self.fs.stat(path).context("stat", path)?;
+        if stat.kind == FileKind::Directory {
+            Ok(())
+        } else {
+            Err(std::io::Error::new(
+                std::io::ErrorKind::NotADirectory,
+                "not a folder (symbolic links are not followed here)",
+            ))
+            .context("use", path)
+        }
+    }
+
+    /// Lists the transcripts, sorted by name.
+    pub(crate) fn list(&self) -> Result<Vec<TranscriptName>, PathError> {
+        let folder = self.transcripts();
+        let names = self.fs.read_dir(&folder).context("list folder", &folder)?;
+        let mut found: Vec<_> = names.iter().filter_map(|name| TranscriptName::parse(name)).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// Makes the store's own folder and its name in its parent durable.
+    pub(crate) fn sync_root(&self) -> Result<(), PathError> {
+        self.fs.sync_dir(&self.root).context("fsync folder", &self.root)?;
+        crate::atomic::sync_parent(&*self.fs, &self.root)
+    }
+}

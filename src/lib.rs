@@ -1,0 +1,96 @@
+//! Crash-safe session store for AI-agent gateways: every session is an append-only, checksummed JSONL transcript, every
+//! append is on stable storage before it is acknowledged, and the index is a cache that can always be folded again.
+//!
+//! ```
+//! use sesslog::{Item, NewRecord, Store};
+//! # let folder = tempfile::tempdir()?;
+//! let store = Store::open(folder.path())?;
+//! let session = store.session("telegram:8281248569")?;
+//! session.append(NewRecord::json(r#"{"role":"user","content":"hi"}"#)?)?;
+//! for item in session.records()? {
+//!     match item? {
+//!         Item::Record(record) => println!("{} {}", record.seq(), record.body()),
+//!         Item::Gap(gap) => eprintln!("damage at byte {}: {}", gap.offset, gap.defect),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Overview
+//!
+//! - [`Store`] and [`Options`]: a folder of sessions. [`Session`]: append, flush, read.
+//! - [`NewRecord`] is what is appended, [`Receipt`] what proves it, [`Record`] what is read; [`Item::Gap`] shows damage.
+//! - [`Store::verify`], [`Store::rebuild_index`], [`Store::repair`]: what the command `sessctl` stands on.
+//! - [`format`] is the normative specification of the files; [`atomic`] replaces a file so that no crash tears it.
+//!
+//! # What it does not do
+//!
+//! No query language, no encryption, no replication, no network file systems without working `fsync` and `flock`. Tested on
+//! Linux; other Unix systems should work, Windows does not yet.
+//!
+//! # Features
+//!
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
+
+pub mod format;
+
+mod timestamp;
+
+mod key;
+
+mod frame;
+
+mod map;
+
+pub mod fs;
+
+pub mod atomic;
+
+mod record;
+
+mod lock;
+
+mod layout;
+
+mod error;
+
+mod registry;
+
+mod transcript;
+
+mod index;
+
+mod store;
+
+mod verify;
+
+mod rebuild;
+
+mod repair;
+
+pub use atomic::Durability;
+pub use error::Error;
+pub use frame::{Crc, FrameDefect};
+pub use key::{KeyError, SessionKey};
+pub use lock::Holder;
+pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
+pub use record::{Mark, NewRecord, Parent, Record, RecordError};
+pub use registry::{RegistryState, Row, SessionState};
+pub use repair::Repaired;
+pub use store::{Flushed, Listed, Options, ReadOptions, Receipt, Session, Store};
+pub use timestamp::{Timestamp, TimestampError};
+pub use transcript::reader::{Backward, Item, Records};
+pub use transcript::scan::{Defect, Gap, Tail, TailState};
+pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

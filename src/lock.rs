@@ -1,0 +1,131 @@
+//! One writer per session, across processes.
+//!
+//! An advisory lock (`flock`) on `locks/<slug>~<hash>.lock`: the kernel lets it go when its owner dies, however it dies. The
+//! file says who holds it, for people; only the kernel's lock counts. It is removed on release, so whoever gets the lock
+//! looks again whether the file it locked still has its name: a lock on a removed file excludes nobody.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, read_all};
+use crate::timestamp::Timestamp;
+
+/// How often a busy lock is tried again while waiting.
+const RETRY: Duration = Duration::from_millis(20);
+/// More than any holder's description.
+const HOLDER_BYTES_MAX: u64 = 4096;
+
+/// Who holds a session's lock, as it wrote of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Process id on its host.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// When it took the lock, by its clock.
+    pub since: Timestamp,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} on {} since {}", self.pid, self.host, self.since)
+    }
+}
+
+/// A lock that could not be had.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    /// Someone else has it; `None` when the holder has not said who it is.
+    Busy(Option<Holder>),
+    Io(PathError),
+}
+
+/// The writer's lock of one key; released on drop.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    fs: std::sync::Arc<dyn Fs>,
+    path: PathBuf,
+    file: Box<dyn FsFile>,
+}
+
+impl Lock {
+    /// Takes the lock, waiting for at most `wait`.
+    pub(crate) fn acquire(
+        fs: &std::sync::Arc<dyn Fs>,
+        path: &Path,
+        file_mode: u32,
+        wait: Duration,
+    ) -> Result<Self, LockError> {
+        let deadline = Instant::now().checked_add(wait);
+        loop {
+            match Self::try_acquire(fs, path, file_mode)? {
+                Attempt::Locked(lock) => return Ok(lock),
+                Attempt::Removed => {}
+                Attempt::Busy(holder) => {
+                    let left = deadline.map_or(RETRY, |at| at.saturating_duration_since(Instant::now()));
+                    if left.is_zero() {
+                        return Err(LockError::Busy(holder));
+                    }
+                    std::thread::sleep(left.min(RETRY));
+                }
+            }
+        }
+    }
+
+    fn try_acquire(fs: &std::sync::Arc<dyn Fs>, path: &Path, file_mode: u32) -> Result<Attempt, LockError> {
+        let io = |operation| {
+            move |error| {
+                LockError::Io(PathError { operation, path: path.to_owned(), source: std::sync::Arc::new(error) })
+            }
+        };
+        let file = fs.open(path, OpenMode::Create { mode: file_mode }).map_err(io("open lock"))?;
+        if !file.try_lock().map_err(io("lock"))? {
+            let text = read_all(&*file, HOLDER_BYTES_MAX).unwrap_or_default();
+            return Ok(Attempt::Busy(serde_json::from_slice(&text).ok()));
+        }
+        let ours = file.stat().map_err(io("stat lock"))?;
+        match fs.stat(path) {
+            Ok(named) if named.identity == ours.identity => {}
+            Ok(_) => return Ok(Attempt::Removed),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),
+            Err(error) => return Err(io("stat lock")(error)),
+        }
+        // Who we are helps people only: a full disk must not keep a session from being written to.
+        if let Ok(text) = serde_json::to_vec(&Holder::this_process()) {
+            file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
+        }
+        Ok(Attempt::Locked(Self { fs: std::sync::Arc::clone(fs), path: path.to_owned(), file }))
+    }
+
+    /// Says whether the lock still excludes others: whoever finds no file under its name makes a new one and locks that.
+    pub(crate) fn is_held(&self) -> Result<bool, PathError> {
+        self.file.stat().map(|stat| stat.link_count > 0).context("stat lock", &self.path)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while we hold it, so nobody else can have this very file. A leftover does no harm. If someone else
+        // removed ours, the name belongs to another holder by now.
+        if self.is_held().unwrap_or(false) {
+            self.fs.remove(&self.path).ok();
+        }
+    }
+}
+
+enum Attempt {
+    Locked(Lock),
+    Busy(Option<Holder>),
+    /// Its holder removed the file between our open and our lock.
+    Removed,
+}
+
+impl Holder {
+    fn this_process() -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { pid: std::process::id(), host, since: Timestamp::now() }
+    }
+}

@@ -1,0 +1,541 @@
+//! Records as callers see them: what is given to an append, what a read gives back, and the store's own marks.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::{
+    FRAME_TAIL_BYTES, ID_BYTES_MAX, KIND_DEFAULT, KIND_HEADER, KIND_MARK, KIND_META_PREFIX, NESTING_MAX,
+};
+use crate::frame::{self, Content, Crc, FrameDefect};
+use crate::key::SessionKey;
+use crate::timestamp::Timestamp;
+
+/// A frame without id, kind and body, its numbers at their longest: what the size limit adds to them.
+const FRAME_BYTES_MAX: usize = 192;
+
+/// Why a record can not be appended. Nothing was written; no error shows text of the record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The body is not one JSON value.
+    #[error("body is not valid JSON: {reason}")]
+    NotJson {
+        /// The parser's reason with line and column inside the body.
+        reason: String,
+    },
+    /// The body is not UTF-8.
+    #[error("body is not valid UTF-8 at byte {offset}")]
+    NotUtf8 {
+        /// First bad byte of the body.
+        offset: usize,
+    },
+    /// Arrays and objects inside each other beyond what common readers take.
+    #[error("body is nested deeper than {limit} levels")]
+    TooDeep {
+        /// Levels allowed.
+        limit: usize,
+    },
+    /// Over the store's limit for one record.
+    #[error("record is about {length_bytes} bytes long, the limit is {limit_bytes}")]
+    TooLarge {
+        /// Size of the record with its frame.
+        length_bytes: usize,
+        /// The store's limit.
+        limit_bytes: usize,
+    },
+    /// Not 1 to 64 bytes of `a-z 0-9 . _ -`.
+    #[error("kind must be 1 to 64 bytes of a-z 0-9 . _ -")]
+    BadKind,
+    /// `header` and `mark` are the store's own.
+    #[error("kinds `header` and `mark` are the store's own")]
+    ReservedKind,
+    /// Not 1 to 128 bytes.
+    #[error("id is {length_bytes} bytes long, it must be 1 to {ID_BYTES_MAX}")]
+    BadId {
+        /// Bytes of UTF-8 given.
+        length_bytes: usize,
+    },
+}
+
+/// A record to append: a body and, if the caller has them, kind, id and time.
+///
+/// ```
+/// use sesslog::NewRecord;
+/// let record = NewRecord::json(r#"{"role": "user", "content": "hi"}"#)?.kind("message")?.id("req-7")?;
+/// assert_eq!(record.body(), r#"{"role": "user", "content": "hi"}"#);
+/// assert!(NewRecord::json("NaN").is_err());
+/// # Ok::<(), sesslog::RecordError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct NewRecord {
+    body: String,
+    kind: Cow<'static, str>,
+    id_json: Option<String>,
+    ts: Option<Timestamp>,
+}
+
+impl NewRecord {
+    /// Takes a body as JSON text, byte for byte but for white space around it and for tabs, carriage returns and newlines
+    /// outside its strings, which are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::NotJson`] for anything but one JSON value (raw control characters in a string and `NaN` included),
+    /// [`RecordError::TooDeep`] beyond 128 levels.
+    pub fn json(body: &str) -> Result<Self, RecordError> {
+        let body = normalise(body)?.into_owned();
+        Ok(Self { body, kind: Cow::Borrowed(KIND_DEFAULT), id_json: None, ts: None })
+    }
+
+    /// [`json`](Self::json) for bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`json`](Self::json), and [`RecordError::NotUtf8`].
+    pub fn json_bytes(body: &[u8]) -> Result<Self, RecordError> {
+        let text = std::str::from_utf8(body).map_err(|error| RecordError::NotUtf8 { offset: error.valid_up_to() })?;
+        Self::json(text)
+    }
+
+    /// Serialises a value as the body. `serde_json` writes `null` for a NaN or an infinity.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::NotJson`] when the value can not be JSON (a map with keys that are no strings), and those of
+    /// [`json`](Self::json).
+    pub fn new<T: Serialize + ?Sized>(body: &T) -> Result<Self, RecordError> {
+        let text = serde_json::to_string(body).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
+        Self::json(&text)
+    }
+
+    /// Sets the kind; `message` by default. Kinds that begin with `meta.` do not count as activity.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::BadKind`], [`RecordError::ReservedKind`].
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Result<Self, RecordError> {
+        let kind = kind.into();
+        if kind == KIND_HEADER || kind == KIND_MARK {
+            return Err(RecordError::ReservedKind);
+        }
+        if !frame::is_kind(&kind) {
+            return Err(RecordError::BadKind);
+        }
+        self.kind = kind;
+        Ok(self)
+    }
+
+    /// Sets the caller's idempotency id, 1 to 128 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::BadId`].
+    pub fn id(mut self, id: &str) -> Result<Self, RecordError> {
+        if !(1..=ID_BYTES_MAX).contains(&id.len()) {
+            return Err(RecordError::BadId { length_bytes: id.len() });
+        }
+        self.id_json = Some(serde_json::Value::from(id).to_string());
+        Ok(self)
+    }
+
+    /// Sets the record's own time, for imports; the store's clock by default.
+    pub fn at(mut self, ts: Timestamp) -> Self {
+        self.ts = Some(ts);
+        self
+    }
+
+    /// Returns the body as it will be written.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// Makes one of the store's own records.
+    pub(crate) fn mark(mark: &Mark) -> Self {
+        let body = serde_json::to_string(mark).unwrap_or_default();
+        Self { body, kind: Cow::Borrowed(KIND_MARK), id_json: None, ts: None }
+    }
+
+    /// Refuses what is over the limit.
+    pub(crate) fn check_size(&self, limit_bytes: usize) -> Result<(), RecordError> {
+        let length_bytes = self.size_hint();
+        if length_bytes > limit_bytes { Err(RecordError::TooLarge { length_bytes, limit_bytes }) } else { Ok(()) }
+    }
+
+    /// The most bytes that the line can have.
+    pub(crate) fn size_hint(&self) -> usize {
+        let id_bytes = self.id_json.as_ref().map_or(0, String::len);
+        self.body.len().saturating_add(self.kind.len()).saturating_add(id_bytes).saturating_add(FRAME_BYTES_MAX)
+    }
+
+    pub(crate) fn content(&self, now: Timestamp) -> Content<'_> {
+        Content { ts: self.ts.unwrap_or(now), kind: &self.kind, id_json: self.id_json.as_deref(), body: &self.body }
+    }
+}
+
+/// Validates a JSON text and drops what may not stand in a line.
+///
+/// One pass of our own: the parser that validates tells neither depth nor where white space is.
+fn normalise(text: &str) -> Result<Cow<'_, str>, RecordError> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let (mut depth, mut in_string, mut escaped, mut dropped) = (0_usize, false, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                if depth > NESTING_MAX {
+                    return Err(RecordError::TooDeep { limit: NESTING_MAX });
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'\t' | b'\r' | b'\n' => dropped = true,
+            _ => {}
+        }
+    }
+    if dropped {
+        // Valid JSON has none of these inside a string.
+        Ok(Cow::Owned(text.replace(['\t', '\r', '\n'], "")))
+    } else {
+        Ok(Cow::Borrowed(text))
+    }
+}
+
+/// One record of a transcript, as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    line: String,
+    kind: Range<usize>,
+    body_start: usize,
+    id: Option<String>,
+    seq: u64,
+    durable: u64,
+    prev: Crc,
+    crc: Crc,
+    ts: Timestamp,
+    offset: u64,
+}
+
+impl Record {
+    /// Checks a line without its newline and takes it.
+    pub(crate) fn decode(line: &[u8], seed: Crc, offset: u64) -> Result<Self, FrameDefect> {
+        let (head, crc) = frame::decode(line, seed)?;
+        let line = std::str::from_utf8(line).map_err(|_| FrameDefect::Malformed { what: "not UTF-8" })?;
+        let id = head
+            .id_json
+            .map(|text| serde_json::from_str(text).map_err(|_| FrameDefect::Malformed { what: "id" }))
+            .transpose()?;
+        let id_bytes = head.id_json.map_or(0, |id| id.len().saturating_add(b",\"id\":".len()));
+        // Back from the body over `,"body":`, the id and the kind's closing quote.
+        let kind_end = head.body_start.saturating_sub(b",\"body\":".len()).saturating_sub(id_bytes).saturating_sub(1);
+        Ok(Self {
+            kind: kind_end.saturating_sub(head.kind.len())..kind_end,
+            body_start: head.body_start,
+            id,
+            seq: head.seq,
+            durable: head.durable,
+            prev: head.prev,
+            crc,
+            ts: head.ts,
+            offset,
+            line: line.to_owned(),
+        })
+    }
+
+    /// Returns its number: 1 for the first record of a session.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Returns the highest seq that was durable when this record was written.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Returns its checksum.
+    pub fn crc(&self) -> Crc {
+        self.crc
+    }
+
+    /// Returns the checksum of the record before.
+    pub fn prev(&self) -> Crc {
+        self.prev
+    }
+
+    /// Returns the caller's time if one was given, else the store's at the append.
+    pub fn ts(&self) -> Timestamp {
+        self.ts
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> &str {
+        self.line.get(self.kind.clone()).unwrap_or_default()
+    }
+
+    /// Returns the caller's idempotency id.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Returns the body as JSON text, byte for byte as it was appended.
+    pub fn body(&self) -> &str {
+        self.line.get(self.body_start..self.line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default()
+    }
+
+    /// Deserialises the body.
+    ///
+    /// # Errors
+    ///
+    /// Those of `serde_json` when the body is not a `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_str(self.body())
+    }
+
+    /// Returns the whole line as it stands in the file, without its newline.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Returns where in the transcript the line begins, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Says whether the store wrote it, not the caller.
+    pub fn is_mark(&self) -> bool {
+        self.kind() == KIND_MARK
+    }
+
+    /// Returns the mark that this record is.
+    pub fn as_mark(&self) -> Option<Mark> {
+        self.is_mark().then(|| Mark::parse(self.body()))
+    }
+}
+
+/// Says whether a record of this kind counts as activity of the session.
+pub(crate) fn is_activity(kind: &str) -> bool {
+    kind != KIND_HEADER && kind != KIND_MARK && !kind.starts_with(KIND_META_PREFIX)
+}
+
+/// A state change that the store recorded about a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mark", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mark {
+    /// The last commit is proven: a writer that went idle says so.
+    Sealed,
+    /// Left by a repair for records that are lost; carries `to_seq` as its own seq.
+    Gap {
+        /// First lost.
+        from_seq: u64,
+        /// Last lost.
+        to_seq: u64,
+    },
+    /// A torn tail was cut at open.
+    Recovered {
+        /// Where the transcript was cut.
+        offset: u64,
+        /// How much was cut.
+        bytes: u64,
+        /// Name of the file in `quarantine/` that keeps it.
+        quarantine: String,
+    },
+    /// This generation is closed; the next append opens another.
+    Reset {
+        /// Why, in the caller's words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// The session's title.
+    Title {
+        /// Text for listings.
+        title: String,
+    },
+    /// A mark of a later version, kept and ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Mark {
+    /// Reads a mark's body; what is not understood is [`Mark::Unknown`].
+    pub(crate) fn parse(body: &str) -> Self {
+        serde_json::from_str(body).unwrap_or(Self::Unknown)
+    }
+}
+
+/// Line 0 of a transcript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) body: HeaderBody,
+    pub(crate) crc: Crc,
+    pub(crate) ts: Timestamp,
+    /// Newline included.
+    pub(crate) length_bytes: u64,
+}
+
+/// The body of line 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeaderBody {
+    pub(crate) format: u32,
+    pub(crate) key: String,
+    pub(crate) generation: u64,
+    pub(crate) id: String,
+    pub(crate) parent: Option<Parent>,
+}
+
+/// Where a forked session came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Parent {
+    /// The key it was forked from.
+    pub key: String,
+    /// Its generation.
+    pub generation: u64,
+    /// The last record taken along.
+    pub seq: u64,
+}
+
+/// Why line 0 is not a header that we can go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HeaderDefect {
+    /// Damage.
+    Bad,
+    /// Sound, but of another format.
+    Format(u64),
+}
+
+impl Header {
+    /// Encodes line 0 of a new transcript.
+    pub(crate) fn encode(
+        out: &mut Vec<u8>,
+        key: &SessionKey,
+        generation: u64,
+        parent: Option<Parent>,
+        now: Timestamp,
+    ) -> std::io::Result<Self> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(std::io::Error::other)?;
+        let id = format!("{:032x}", u128::from_be_bytes(id));
+        let body =
+            HeaderBody { format: crate::format::FORMAT_VERSION, key: key.as_str().to_owned(), generation, id, parent };
+        let text = serde_json::to_string(&body).map_err(std::io::Error::other)?;
+        let start = out.len();
+        let content = Content { ts: now, kind: KIND_HEADER, id_json: None, body: &text };
+        let crc = frame::encode(out, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
+        let length_bytes = u64::try_from(out.len().saturating_sub(start)).unwrap_or(u64::MAX);
+        Ok(Self { body, crc, ts: now, length_bytes })
+    }
+
+    /// Reads line 0, given without its newline.
+    pub(crate) fn decode(line: &[u8]) -> Result<Self, HeaderDefect> {
+        #[derive(Deserialize)]
+        struct AnyFormat {
+            format: u64,
+        }
+        let (head, crc) = frame::decode(line, Crc::ZERO).map_err(|_| HeaderDefect::Bad)?;
+        if head.seq != 0 || head.kind != KIND_HEADER || head.prev != Crc::ZERO || head.id_json.is_some() {
+            return Err(HeaderDefect::Bad);
+        }
+        let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
+        // The number first: another format may have other fields.
+        let format = serde_json::from_slice::<AnyFormat>(body).map_err(|_| HeaderDefect::Bad)?.format;
+        if format != u64::from(crate::format::FORMAT_VERSION) {
+            return Err(HeaderDefect::Format(format));
+        }
+        let body: HeaderBody = serde_json::from_slice(body).map_err(|_| HeaderDefect::Bad)?;
+        let length_bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
+        Ok(Self { body, crc, ts: head.ts, length_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_that_breaks_lines_is_dropped() {
+        for (given, kept) in [
+            (" {\"a\" : 1}\n", "{\"a\" : 1}"),
+            ("{\n\t\"a\":\t\"x\\n\\t\",\r\n \"b\": [1, 2]}", "{\"a\":\"x\\n\\t\", \"b\": [1, 2]}"),
+            (
+                r#"{"a":1,"a":2,"u":"\ud800","n":1e400,"s":"\/","q":"\"{["}"#,
+                r#"{"a":1,"a":2,"u":"\ud800","n":1e400,"s":"\/","q":"\"{["}"#,
+            ),
+            ("-0.0", "-0.0"),
+            ("\"\u{7f}\u{2028}\"", "\"\u{7f}\u{2028}\""),
+        ] {
+            assert_eq!(NewRecord::json(given).unwrap().body(), kept);
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_value_is_refused() {
+        for bad in ["", " ", "nan", "NaN", "{", "{} {}", "{'a':1}", "\"a\nb\"", "\"\u{1}\"", "[1,]", "\u{feff}{}", "\0"]
+        {
+            assert!(matches!(NewRecord::json(bad), Err(RecordError::NotJson { .. })), "{bad:?}");
+        }
+        assert_eq!(NewRecord::json_bytes(b"\"\xff\""), Err(RecordError::NotUtf8 { offset: 1 }));
+    }
+
+    #[test]
+    fn nesting_is_counted_from_the_body() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(NewRecord::json(&nested(128)).is_ok());
+        assert_eq!(NewRecord::json(&nested(129)), Err(RecordError::TooDeep { limit: 128 }));
+        assert_eq!(NewRecord::json(&nested(1_000_000)), Err(RecordError::TooDeep { limit: 128 }));
+        let strings = format!("[{}]", vec!["\"[{\""; 500].join(","));
+        assert!(NewRecord::json(&strings).is_ok());
+    }
+
+    #[test]
+    fn kinds_and_ids_have_bounds() {
+        let record = || NewRecord::json("1").unwrap();
+        assert_eq!(record().kind("mark"), Err(RecordError::ReservedKind));
+        assert_eq!(record().kind("Message"), Err(RecordError::BadKind));
+        assert_eq!(record().kind("x".repeat(65)), Err(RecordError::BadKind));
+        assert!(record().kind("x".repeat(64)).is_ok());
+        assert!(record().id(&"\u{1}".repeat(128)).is_ok());
+        assert_eq!(record().id(""), Err(RecordError::BadId { length_bytes: 0 }));
+        assert_eq!(record().id(&"x".repeat(129)), Err(RecordError::BadId { length_bytes: 129 }));
+    }
+
+    #[test]
+    fn marks_of_later_versions_are_kept_and_ignored() {
+        assert_eq!(Mark::parse(r#"{"mark":"turn_started","turn":7}"#), Mark::Unknown);
+        assert_eq!(Mark::parse("7"), Mark::Unknown);
+        assert_eq!(serde_json::to_string(&Mark::Sealed).unwrap(), r#"{"mark":"sealed"}"#);
+        assert_eq!(
+            Mark::parse(r#"{"mark":"gap","from_seq":3,"to_seq":5,"why":"x"}"#),
+            Mark::Gap { from_seq: 3, to_seq: 5 }
+        );
+    }
+
+    #[test]
+    fn a_header_of_another_format_is_told_from_a_bad_one() {
+        let mut line = Vec::new();
+        let key = SessionKey::new("k").unwrap();
+        let header = Header::encode(&mut line, &key, 1, None, Timestamp::from_unix_ms(0)).unwrap();
+        line.pop();
+        assert_eq!(Header::decode(&line), Ok(header));
+        let body = br#"{"format":2,"name":"k"}"#;
+        let mut later = Vec::new();
+        let content = Content {
+            ts: Timestamp::from_unix_ms(0),
+            kind: KIND_HEADER,
+            id_json: None,
+            body: std::str::from_utf8(body).unwrap(),
+        };
+        frame::encode(&mut later, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
+        later.pop();
+        assert_eq!(Header::decode(&later), Err(HeaderDefect::Format(2)));
+        line[5] ^= 1;
+        assert_eq!(Header::decode(&line), Err(HeaderDefect::Bad));
+    }
+}

@@ -1,0 +1,273 @@
+//! The index: one row a session, folded from its transcript, never anything of its own but a witness of loss.
+//!
+//! Format: the rows in `registry.jsonl`, one frame a line (`src/format.md`), sorted by key and generation.
+//!
+//! Invariants: a row is derived from the transcript's bytes alone, so every route to it gives the same bytes (append,
+//! recovery, rebuild); it covers the longest valid prefix, so no row anchors behind damage; it is folded only after the
+//! fdatasync of what it says. The file is written by temp file and rename without fsync: a lost or torn registry costs a
+//! scan, never a record.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{self, Durability};
+use crate::format::{FRAME_TAIL_BYTES, KIND_ROW};
+use crate::frame::{self, Content, Crc, Place};
+use crate::fs::{Fs, IoContext as _, OpenMode, PathError, read_all};
+use crate::key::SessionKey;
+use crate::record::{Header, Mark, Parent};
+use crate::timestamp::Timestamp;
+use crate::transcript::source::Info;
+
+/// Whether a generation still takes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SessionState {
+    /// Takes records.
+    Open,
+    /// A reset closed it; the next append opens the next generation.
+    Closed,
+}
+
+impl SessionState {
+    /// Returns the name that listings and JSON output use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What the registry knows of a session: one (key, generation).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// What the gateway routes by.
+    pub key: String,
+    /// 1, 2, 3 ... of the key.
+    pub generation: u64,
+    /// The random id in the transcript's header.
+    pub id: String,
+    /// Where it was forked from.
+    pub parent: Option<Parent>,
+    /// Time of the header.
+    pub created: Timestamp,
+    /// Time of the last record that counts as activity, else of the header.
+    pub updated: Timestamp,
+    /// The caller's records, those of `meta.` kinds included.
+    pub records: u64,
+    /// The session's title.
+    pub title: Option<String>,
+    /// Whether it still takes records.
+    pub state: SessionState,
+    /// End of the last good record's newline.
+    pub length_bytes: u64,
+    /// The last good record.
+    pub last_seq: u64,
+    /// Its checksum.
+    pub last_crc: Crc,
+    /// What was durable when the row was folded; a transcript that falls short of it has lost records.
+    pub durable_seq: u64,
+    /// Time of the last record. Stands in the row's frame, not in its body.
+    #[serde(skip, default = "epoch")]
+    pub(crate) last_ts: Timestamp,
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::from_unix_ms(0)
+}
+
+impl Row {
+    /// Returns the row of a transcript that is only a header.
+    pub(crate) fn born(header: &Header) -> Self {
+        Self {
+            key: header.body.key.clone(),
+            generation: header.body.generation,
+            id: header.body.id.clone(),
+            parent: header.body.parent.clone(),
+            created: header.ts,
+            updated: header.ts,
+            records: 0,
+            title: None,
+            state: SessionState::Open,
+            length_bytes: header.length_bytes,
+            last_seq: 0,
+            last_crc: header.crc,
+            durable_seq: 0,
+            last_ts: header.ts,
+        }
+    }
+
+    /// Folds the next record, whose line ends at `end`, into the row. `durable_seq` is what the file proves of itself once it
+    /// is synced; a seal is never synced, so it does not count.
+    pub(crate) fn fold(&mut self, end: u64, info: &Info, mark: Option<&Mark>) {
+        self.length_bytes = end;
+        self.last_seq = info.seq;
+        self.last_crc = info.crc;
+        self.last_ts = info.ts;
+        if !info.is_mark {
+            self.records = self.records.saturating_add(1);
+        }
+        if info.is_activity {
+            self.updated = info.ts;
+        }
+        self.durable_seq = info.seq;
+        match mark {
+            Some(Mark::Sealed) => self.durable_seq = info.seq.saturating_sub(1),
+            Some(Mark::Reset { .. }) => self.state = SessionState::Closed,
+            Some(Mark::Title { title }) => self.title = Some(title.clone()),
+            _ => {}
+        }
+    }
+
+    /// Says whether this row knows more durable records of the same transcript than `file`, the row folded from its bytes.
+    pub(crate) fn witnesses_loss(&self, file: &Self) -> bool {
+        self.id == file.id && self.durable_seq > file.last_seq
+    }
+
+    fn encode(&self, out: &mut Vec<u8>, index: u64) {
+        let body = serde_json::to_string(self).unwrap_or_default();
+        let content = Content { ts: self.last_ts, kind: KIND_ROW, id_json: None, body: &body };
+        // The seq of a row is its line; its `durable` is always 0, and no row links to another: rows are replaced one by one.
+        frame::encode(out, Crc::ZERO, Place { seq: index, durable: 0, prev: Crc::ZERO }, &content);
+    }
+
+    fn decode(line: &[u8]) -> Option<Self> {
+        let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
+        let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
+        let mut row: Self = serde_json::from_slice(body).ok().filter(|_| head.kind == KIND_ROW)?;
+        SessionKey::new(&row.key).ok()?;
+        row.last_ts = head.ts;
+        Some(row)
+    }
+}
+
+/// What was found where the registry should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryState {
+    /// Every line is a row.
+    Sound,
+    /// No file.
+    Missing,
+    /// Some line is not a row; the others were used.
+    Unusable {
+        /// First bad line, counted from 1.
+        line: u64,
+    },
+}
+
+/// All rows, by key and generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rows(BTreeMap<SessionKey, BTreeMap<u64, Row>>);
+
+impl Rows {
+    /// Reads the registry. What is missing or no registry gives no rows and says so; any other error is the caller's.
+    pub(crate) fn load(fs: &dyn Fs, path: &Path) -> Result<(Self, RegistryState), PathError> {
+        let bytes = match fs.open(path, OpenMode::Read).and_then(|file| read_all(&*file, u64::MAX)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((Self::default(), RegistryState::Missing));
+            }
+            Err(error) => return Err(error).context("read", path),
+        };
+        Ok(Self::decode(&bytes))
+    }
+
+    /// Reads rows; a bad line costs itself only.
+    pub(crate) fn decode(bytes: &[u8]) -> (Self, RegistryState) {
+        let mut rows = Self::default();
+        let mut state = RegistryState::Sound;
+        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        if body.is_empty() {
+            // An empty file is what the registry of an empty store is, too.
+            return (rows, state);
+        }
+        for (line, number) in body.split(|byte| *byte == b'\n').zip(1..) {
+            match Row::decode(line) {
+                Some(row) => rows.put(row),
+                None if state == RegistryState::Sound => state = RegistryState::Unusable { line: number },
+                None => {}
+            }
+        }
+        (rows, state)
+    }
+
+    /// Writes the registry's bytes: the same for the same rows.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (row, index) in self.iter().zip(0..) {
+            row.encode(&mut out, index);
+        }
+        out
+    }
+
+    /// Replaces the registry without any fsync.
+    pub(crate) fn save(&self, fs: &dyn Fs, path: &Path, file_mode: u32) -> Result<(), PathError> {
+        atomic::write_in(fs, path, &self.encode(), Durability::Buffered, Some(file_mode))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn get(&self, key: &SessionKey, generation: u64) -> Option<&Row> {
+        self.0.get(key)?.get(&generation)
+    }
+
+    pub(crate) fn newest(&self, key: &SessionKey) -> Option<&Row> {
+        self.0.get(key)?.values().next_back()
+    }
+
+    /// Returns the keys by the stem of their files.
+    pub(crate) fn stems(&self) -> HashMap<String, SessionKey> {
+        self.0.keys().map(|key| (key.file_stem(), key.clone())).collect()
+    }
+
+    pub(crate) fn put(&mut self, row: Row) {
+        let Ok(key) = SessionKey::new(&row.key) else { return };
+        self.0.entry(key).or_default().insert(row.generation, row);
+    }
+
+    /// Brings the row of `key` up to date without allocating where it exists.
+    pub(crate) fn update(&mut self, key: &SessionKey, row: &Row) {
+        match self.0.get_mut(key).and_then(|rows| rows.get_mut(&row.generation)) {
+            Some(old) => old.clone_from(row),
+            None => self.put(row.clone()),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &SessionKey, generation: u64) {
+        if let Some(rows) = self.0.get_mut(key) {
+            rows.remove(&generation);
+            if rows.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    /// Takes over what another process saved: of two rows for one session the one that `confirms` wins, else ours. A row
+    /// that we do not have is taken.
+    pub(crate) fn merge(&mut self, theirs: Self, mut confirms: impl FnMut(&Row) -> bool) {
+        for row in theirs.0.into_values().flat_map(BTreeMap::into_values) {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            match self.get(&key, row.generation) {
+                Some(ours) if *ours == row => {}
+                Some(ours) if ours.id == row.id => {
+                    let witness = ours.durable_seq.max(row.durable_seq);
+                    let mut winner = if !confirms(ours) && confirms(&row) { row } else { ours.clone() };
+                    winner.durable_seq = winner.durable_seq.max(witness);
+                    self.put(winner);
+                }
+                Some(ours) if confirms(ours) || !confirms(&row) => {}
+                _ => self.put(row),
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Rebuilding one damaged transcript into a new file.
+//!
+//! Every sound record is kept with its seq, ts, kind, id and body; where records are lost a `gap` mark says which. The new
+//! file has a new header id and is born whole; the original keeps a name in `quarantine/` before the new file takes its
+//! place, so at every instant the session has exactly one transcript and no byte is gone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::atomic::TempFile;
+use crate::error::Error;
+use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK};
+use crate::frame::{self, Content, Crc, Place};
+use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::key::SessionKey;
+use crate::lock::Lock;
+use crate::record::{Header, Mark, NewRecord, Parent, Record};
+use crate::registry::Row;
+use crate::store::Store;
+use crate::store::inner::{Inner, lock_error};
+use crate::timestamp::Timestamp;
+use crate::transcript::header::{self, HeaderState};
+use crate::transcript::recover::keep_aside;
+use crate::transcript::scan::{Defect, Gap, Step, TailState, Walk};
+use crate::transcript::source::{Info, Source, to_u64};
+
+/// What a repair did, or with `dry_run` would do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The transcript.
+    pub path: PathBuf,
+    /// The generation repaired.
+    pub generation: u64,
+    /// The damage.
+    pub gaps: Vec<Gap>,
+    /// Sound records kept, the store's own marks included.
+    pub records_kept: u64,
+    /// First and last seq of every run of lost records; each gets a gap mark.
+    pub lost: Vec<(u64, u64)>,
+    /// Sound records that are not in the new file: duplicates and the other branch of a fork.
+    pub records_set_aside: u64,
+    /// The original's name in `quarantine/`; `None` when nothing was changed.
+    pub quarantine: Option<String>,
+}
+
+/// A sound record of the original.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    seq: u64,
+    offset: u64,
+    end: u64,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+struct Plan {
+    header: Option<Header>,
+    seed: Crc,
+    kept: Vec<Kept>,
+    gaps: Vec<Gap>,
+    set_aside: u64,
+    /// The highest seq that was lost at the end.
+    last_lost: u64,
+}
+
+impl Store {
+    /// Salvages a damaged transcript into a new file of the same key, generation and seqs. Does nothing to one that is sound
+    /// or merely torn. With `dry_run` only says what it would do, and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::Busy`] while someone writes to it, [`Error::UnsupportedFormat`] and
+    /// [`Error::Misfiled`] (there is nothing to salvage in them), [`Error::Io`]: the original is in its place, unchanged.
+    pub fn repair(&self, key: &SessionKey, generation: Option<u64>, dry_run: bool) -> Result<Repaired, Error> {
+        let inner = self.inner();
+        let generation = inner.generation(key, generation)?;
+        let path = inner.layout.transcript(key, generation);
+        if dry_run {
+            let (_, _, plan) = plan(inner, key, generation, &path)?;
+            return Ok(plan.report(path, generation, None));
+        }
+        inner.check_writable()?;
+        inner.slot(key).release_if_idle(inner)?;
+        let lock_path = inner.layout.lock(key);
+        let _lock = Lock::acquire(&inner.layout.fs, &lock_path, inner.layout.file_mode, inner.options.lock_wait)
+            .map_err(|error| lock_error(key, error))?;
+        let (file, mut source, plan) = plan(inner, key, generation, &path)?;
+        if plan.gaps.is_empty() {
+            return Ok(plan.report(path, generation, None));
+        }
+        let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;
+        let row = write_new(&mut source, &plan, key, generation, &temp)?;
+        temp.file.sync_all().context("fsync", &temp.path)?;
+        let name = format!("{}.{generation}.damaged", key.file_stem());
+        let quarantine = set_aside(inner, &path, &mut source, &name)?;
+        drop(file);
+        temp.replace(&path)?;
+        let transcripts = inner.layout.transcripts();
+        inner.layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
+        inner.forget_row(key, generation);
+        inner.fold(key, &row);
+        inner.save_registry()?;
+        Ok(plan.report(path, generation, Some(quarantine)))
+    }
+}
+
+impl Plan {
+    /// Returns the runs of seqs that have no record in the new file.
+    fn lost(&self) -> Vec<(u64, u64)> {
+        let mut lost = Vec::new();
+        let mut expected = 1;
+        for kept in &self.kept {
+            if kept.seq > expected {
+                lost.push((expected, kept.seq.saturating_sub(1)));
+            }
+            expected = kept.seq.saturating_add(1);
+        }
+        if self.last_lost >= expected {
+            lost.push((expected, self.last_lost));
+        }
+        lost
+    }
+
+    fn report(&self, path: PathBuf, generation: u64, quarantine: Option<String>) -> Repaired {
+        Repaired {
+            path,
+            generation,
+            gaps: self.gaps.clone(),
+            records_kept: to_u64(self.kept.len()),
+            lost: if self.gaps.is_empty() { Vec::new() } else { self.lost() },
+            records_set_aside: self.set_aside,
+            quarantine,
+        }
+    }
+}
+
+type Planned = (Arc<dyn FsFile>, Source, Plan);
+
+/// Walks the whole original.
+fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result<Planned, Error> {
+    let file: Arc<dyn FsFile> = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?.into();
+    let length_bytes = file.stat().context("stat", path)?.length_bytes;
+    let mut source = Source::new(Arc::clone(&file), path, length_bytes, false);
+    let row = inner.row(key, generation);
+    let mut gaps = Vec::new();
+    let (header, data_start, seed) = match HeaderState::read(&mut source)? {
+        HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
+        HeaderState::Sound { header, data_start, separator } => {
+            if !header::is_filed_as(&header, key, generation) {
+                let (header_key, header_generation) = (header.body.key, header.body.generation);
+                return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
+            }
+            gaps.extend(separator);
+            let seed = header.crc;
+            (Some(header), data_start, Some(seed))
+        }
+        HeaderState::Bad { gap, data_start, seed } => {
+            gaps.push(gap);
+            (None, data_start, seed)
+        }
+    };
+    // With the header its id is lost, too; the row of this key and generation is the only witness left.
+    let witness =
+        row.filter(|row| header.as_ref().is_none_or(|header| header.body.id == row.id)).map(|row| row.durable_seq);
+    let mut plan = Plan { header, seed: seed.unwrap_or_default(), kept: Vec::new(), gaps, set_aside: 0, last_lost: 0 };
+    let Some(seed) = seed else {
+        plan.last_lost = witness.unwrap_or(0);
+        return Ok((file, source, plan));
+    };
+    let mut strays = Vec::new();
+    let start = header::first_record(data_start, plan.header.as_ref());
+    let mut walk = Walk::new(source, seed, data_start, start, witness);
+    loop {
+        match walk.step()? {
+            Step::Record(line, info) => plan.kept.push(Kept { seq: info.seq, offset: line.offset, end: line.end() }),
+            Step::Gap(gap) => {
+                match gap.defect {
+                    Defect::Misplaced => strays.extend(stray(&mut walk.source, &gap, seed)?),
+                    Defect::Duplicate | Defect::Fork if gap.bytes > 0 => {
+                        plan.set_aside = plan.set_aside.saturating_add(1)
+                    }
+                    _ => {}
+                }
+                plan.last_lost = plan.last_lost.max(gap.lost.map_or(0, |(_, last)| last));
+                plan.gaps.push(gap);
+            }
+            Step::End(tail) => {
+                // Torn bytes alone are no damage; the next open for writing cuts them.
+                debug_assert!(!matches!(tail.state, TailState::Clean) || tail.bytes == 0);
+                break;
+            }
+        }
+    }
+    // A record that stands behind one that it preceded goes back to its place, unless its seq was found elsewhere.
+    plan.kept.extend(strays);
+    plan.kept.sort_by_key(|kept| kept.seq);
+    let found = plan.kept.len();
+    plan.kept.dedup_by_key(|kept| kept.seq);
+    plan.set_aside = plan.set_aside.saturating_add(to_u64(found.saturating_sub(plan.kept.len())));
+    Ok((file, walk.source, plan))
+}
+
+fn stray(source: &mut Source, gap: &Gap, seed: Crc) -> Result<Option<Kept>, PathError> {
+    let line = source.line(gap.offset)?;
+    let sound = source.check(&line, seed)?.ok();
+    Ok(sound.map(|info| Kept { seq: info.seq, offset: line.offset, end: line.end() }))
+}
+
+/// Writes the new transcript. As in every file that is born whole, each record claims that the one before is durable.
+fn write_new(
+    source: &mut Source,
+    plan: &Plan,
+    key: &SessionKey,
+    generation: u64,
+    temp: &TempFile<'_>,
+) -> Result<Row, Error> {
+    let now = Timestamp::now();
+    let (parent, created) = match &plan.header {
+        Some(header) => (header.body.parent.clone(), header.ts),
+        None => (None::<Parent>, now),
+    };
+    let mut buffer = Vec::new();
+    let header =
+        Header::encode(&mut buffer, key, generation, parent, created).context("get random bytes for", &temp.path)?;
+    let mut new = NewFile { temp, buffer, written: 0, seed: header.crc, row: Row::born(&header) };
+    let mut lost = plan.lost().into_iter().peekable();
+    for kept in &plan.kept {
+        while let Some((from_seq, to_seq)) = lost.next_if(|(_, to_seq)| *to_seq < kept.seq) {
+            new.put_gap(from_seq, to_seq, now)?;
+        }
+        let bytes = source.copy(kept.offset, kept.end)?;
+        // It was sound when the plan was made; now it is not: the disk is failing as we read.
+        let changed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "a record changed while it was copied");
+        let record =
+            Record::decode(&bytes, plan.seed, kept.offset).map_err(|_| changed()).context("read", source.path())?;
+        let head = frame::decode_head(&bytes).map_err(|_| changed()).context("read", source.path())?;
+        let body = std::str::from_utf8(
+            bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default(),
+        );
+        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body: body.unwrap_or_default() };
+        new.put(kept.seq, &content, record.as_mark().as_ref())?;
+    }
+    for (from_seq, to_seq) in lost {
+        new.put_gap(from_seq, to_seq, now)?;
+    }
+    new.flush()?;
+    Ok(new.row)
+}
+
+/// The new transcript on its way to its temp file.
+struct NewFile<'a> {
+    temp: &'a TempFile<'a>,
+    buffer: Vec<u8>,
+    written: u64,
+    seed: Crc,
+    row: Row,
+}
+
+impl NewFile<'_> {
+    fn put(&mut self, seq: u64, content: &Content<'_>, mark: Option<&Mark>) -> Result<(), Error> {
+        let place = Place { seq, durable: seq.saturating_sub(1), prev: self.row.last_crc };
+        let crc = frame::encode(&mut self.buffer, self.seed, place, content);
+        let is_activity = crate::record::is_activity(content.kind);
+        let is_mark = content.kind == KIND_MARK;
+        let info = Info { seq, durable: place.durable, prev: place.prev, crc, ts: content.ts, is_mark, is_activity };
+        self.row.fold(self.written.saturating_add(to_u64(self.buffer.len())), &info, mark);
+        if self.buffer.len() >= COMMIT_BYTES_MAX { self.flush() } else { Ok(()) }
+    }
+
+    fn put_gap(&mut self, from_seq: u64, to_seq: u64, now: Timestamp) -> Result<(), Error> {
+        let mark = Mark::Gap { from_seq, to_seq };
+        let record = NewRecord::mark(&mark);
+        self.put(to_seq, &record.content(now), Some(&mark))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        write_all(&*self.temp.file, &self.buffer, self.written).context("write", &self.temp.path)?;
+        self.written = self.written.saturating_add(to_u64(self.buffer.len()));
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Gives the original a name in `quarantine/`, durably: a second link, or a copy where the file system has no links.
+fn set_aside(inner: &Inner, path: &Path, source: &mut Source, name: &str) -> Result<String, Error> {
+    let layout = &inner.layout;
+    let folder = layout.quarantine();
+    layout.fs.create_dir(&folder, layout.dir_mode).context("create folder", &folder)?;
+    for number in 1_u64.. {
+        let taken = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
+        match layout.fs.hard_link(path, &folder.join(&taken)) {
+            Ok(()) => {
+                source.file().sync_all().context("fsync", path)?;
+                layout.fs.sync_dir(&folder).context("fsync folder", &folder)?;
+                return Ok(taken);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(_) => break,
+        }
+    }
+    Ok(keep_aside(layout, source, 0, name)?)
+}

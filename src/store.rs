@@ -1,0 +1,154 @@
+//! The public face: options, the store, its sessions.
+
+pub(crate) mod commit;
+pub(crate) mod folder;
+pub(crate) mod inner;
+pub(crate) mod keeper;
+pub(crate) mod options;
+pub(crate) mod session;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::registry::{RegistryState, Row};
+use inner::Inner;
+pub use options::Options;
+pub use session::{ReadOptions, Receipt, Session};
+
+/// A session store: a folder of transcripts and an index that can always be folded again from them.
+///
+/// Cheap to clone, `Send + Sync + 'static`; all clones and all [`Session`]s are one store. When the last of them is dropped
+/// the store is closed as by [`close`](Self::close), with errors ignored. Two stores opened on one folder, in one process or
+/// two, exclude each other session by session, as any two writers do.
+///
+/// ```
+/// use sesslog::{NewRecord, Options};
+/// # let folder = tempfile::tempdir()?;
+/// let store = Options::new().open(folder.path())?;
+/// let session = store.session("telegram:8281248569")?;
+/// let receipt = session.append(NewRecord::json(r#"{"role":"user","content":"hi"}"#)?)?;
+/// assert!(receipt.durable, "it would survive a power cut now");
+/// for item in session.records()? {
+///     println!("{item:?}");
+/// }
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// Closes the store with the last clone of it.
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<Inner>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        self.inner.close().ok();
+    }
+}
+
+/// What a flush of the whole store did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Flushed {
+    /// Sessions that had unsynced records and have none any more: one fdatasync each.
+    pub sessions: usize,
+    /// Sessions that could not be flushed, with the reason.
+    pub failures: Vec<(SessionKey, Error)>,
+}
+
+/// One entry of a listing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Listed {
+    /// A session and its row.
+    Session(Row),
+    /// A transcript that can not be listed: a bad header, an unknown format, no permission. Never left out.
+    Unreadable {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        error: Error,
+    },
+}
+
+impl Store {
+    /// Opens a store with default [`Options`], making the folder if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the folders can not be made or the registry can not be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Options::new().open(path)
+    }
+
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { handle: Arc::new(Handle { inner }) }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.handle.inner
+    }
+
+    /// Returns the store's folder.
+    pub fn path(&self) -> &Path {
+        &self.inner().layout.root
+    }
+
+    /// Returns what was found where the registry should be when the store was opened.
+    pub fn registry_state(&self) -> RegistryState {
+        self.inner().registry_state
+    }
+
+    /// Returns the session of a key. Nothing is read or made; the first append makes the transcript.
+    ///
+    /// All handles of one store to the same key share one writer; appends that wait together form one commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when the text is not a key.
+    pub fn session(&self, key: impl AsRef<str>) -> Result<Session, Error> {
+        let key = SessionKey::new(key)?;
+        let slot = self.inner().slot(&key);
+        Ok(Session::new(self.clone(), slot))
+    }
+
+    /// Lists all sessions, generations included, by key and generation, each with an up-to-date row.
+    ///
+    /// Costs a `stat` a transcript; only what its row does not cover is read. What can not be listed is in the list, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the folder can not be listed.
+    pub fn sessions(&self) -> Result<Vec<Listed>, Error> {
+        self.inner().sessions()
+    }
+
+    /// Makes every buffered record durable: one fdatasync for each session that has any, none for the others.
+    ///
+    /// It goes on past a session that fails; that one is poisoned and named in the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] and [`Error::ReadOnly`] only.
+    pub fn flush(&self) -> Result<Flushed, Error> {
+        self.inner().flush()
+    }
+
+    /// Flushes and seals every open session, lets go of their locks, brings the registry up to date with all transcripts
+    /// and saves it. Afterwards appends fail with [`Error::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the registry can not be saved. Sessions that could not be flushed are in the result.
+    pub fn close(&self) -> Result<Flushed, Error> {
+        self.inner().close()
+    }
+}

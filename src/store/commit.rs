@@ -1,0 +1,392 @@
+//! Group commit: one leader a session, everyone else waits for it or for the next.
+//!
+//! Whoever finds no leader becomes it, takes all that is queued, and commits it as one write and one fdatasync; what arrives
+//! meanwhile forms the next commit. The slot's mutex is held only to queue and to hand out results, never across I/O, so no
+//! session waits for another. Invariant: every queued job gets exactly one answer, also when the leader panics.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::atomic::Durability;
+use crate::error::Error;
+use crate::format::COMMIT_BYTES_MAX;
+use crate::fs::PathError;
+use crate::key::SessionKey;
+use crate::record::NewRecord;
+use crate::store::inner::{Inner, Opened};
+use crate::store::session::Receipt;
+use crate::timestamp::Timestamp;
+use crate::transcript::writer::{CommitError, Writer, Written};
+
+/// Something to do with a session's writer.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Append records as one commit.
+    Append { records: Vec<NewRecord>, durability: Durability },
+    /// Make everything durable.
+    Flush,
+    /// Make everything durable, seal, let go of the lock.
+    Release,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Appended(Vec<Receipt>),
+    /// So many records became durable.
+    Flushed(u64),
+    Released,
+}
+
+type Answer = Result<Done, Error>;
+
+/// One key of a store, open for writing or not.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: SessionKey,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// When the session was last written to, by the store's count of milliseconds.
+    last_used_ms: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: Vec<(u64, Job)>,
+    answers: HashMap<u64, Answer>,
+    next_ticket: u64,
+    /// A leader is at work; it has the writer.
+    led: bool,
+    writer: Option<Box<Writer>>,
+    /// Generation and highest durable seq of the writer, for readers while a leader has it.
+    durable: Option<(u64, u64)>,
+    unsynced: u64,
+    poisoned: Option<Error>,
+}
+
+impl Slot {
+    pub(crate) fn new(key: SessionKey) -> Self {
+        Self { key, state: Mutex::default(), changed: Condvar::new(), last_used_ms: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs while the mutex is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn last_used_ms(&self) -> u64 {
+        self.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Returns generation and highest durable seq of the open writer.
+    pub(crate) fn durable_seq(&self) -> Option<(u64, u64)> {
+        self.lock().durable
+    }
+
+    /// Lets go of a poisoned writer's verdict.
+    pub(crate) fn forget_poisoned(&self) -> bool {
+        self.lock().poisoned.take().is_some()
+    }
+
+    /// Says whether a flush would have something to do.
+    pub(crate) fn has_unsynced(&self) -> bool {
+        let state = self.lock();
+        state.unsynced > 0 || state.led || !state.queue.is_empty()
+    }
+
+    /// Flushes, and returns how many records became durable by it.
+    pub(crate) fn flush(&self, inner: &Inner) -> Result<u64, Error> {
+        match self.submit(inner, Job::Flush)? {
+            Done::Flushed(count) => Ok(count),
+            Done::Appended(_) | Done::Released => Ok(0),
+        }
+    }
+
+    /// Queues a job and waits for its answer, as leader if there is none.
+    pub(crate) fn submit(&self, inner: &Inner, job: Job) -> Answer {
+        let mut state = self.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket = ticket.wrapping_add(1);
+        state.queue.push((ticket, job));
+        loop {
+            if let Some(answer) = state.answers.remove(&ticket) {
+                return answer;
+            }
+            if !state.led {
+                state = self.lead(inner, state);
+            } else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Releases the session if nobody is using it; never waits.
+    pub(crate) fn release_if_idle(&self, inner: &Inner) -> Result<bool, Error> {
+        let mut state = self.lock();
+        if state.led || !state.queue.is_empty() || state.writer.is_none() {
+            return Ok(false);
+        }
+        let ticket = state.next_ticket;
+        state.next_ticket = ticket.wrapping_add(1);
+        state.queue.push((ticket, Job::Release));
+        let mut state = self.lead(inner, state);
+        state.answers.remove(&ticket).unwrap_or(Ok(Done::Released)).map(|_| true)
+    }
+
+    /// Does everything that is queued.
+    fn lead<'slot>(&'slot self, inner: &Inner, mut state: MutexGuard<'slot, State>) -> MutexGuard<'slot, State> {
+        let jobs = std::mem::take(&mut state.queue);
+        let tickets = jobs.iter().map(|(ticket, _)| *ticket).collect();
+        let writer = state.writer.take();
+        let poisoned = state.poisoned.clone();
+        state.led = true;
+        drop(state);
+        let mut lead = Lead { slot: self, inner, writer, poisoned, tickets, answers: HashMap::new() };
+        lead.run(jobs);
+        self.last_used_ms.store(inner.now_ms(), Ordering::Relaxed);
+        drop(lead);
+        self.lock()
+    }
+}
+
+/// A leader at work. On drop, also by a panic, everyone is answered and the next may lead.
+struct Lead<'a> {
+    slot: &'a Slot,
+    inner: &'a Inner,
+    writer: Option<Box<Writer>>,
+    poisoned: Option<Error>,
+    tickets: Vec<u64>,
+    answers: HashMap<u64, Answer>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let panicked = std::thread::panicking();
+        if panicked {
+            // What the writer was doing is not known.
+            self.writer = None;
+            self.poisoned = Some(self.poisoned_error(
+                None,
+                PathError {
+                    operation: "finish a commit to",
+                    path: self.inner.layout.transcripts(),
+                    source: std::sync::Arc::new(std::io::Error::other("a panic in the writer")),
+                },
+            ));
+        }
+        let mut state = self.slot.lock();
+        for ticket in std::mem::take(&mut self.tickets) {
+            let answer = self.answers.remove(&ticket);
+            let fallback = || Err(self.poisoned.clone().unwrap_or(Error::Closed));
+            state.answers.insert(ticket, answer.unwrap_or_else(fallback));
+        }
+        state.durable = self.writer.as_ref().map(|writer| (writer.row().generation, writer.durable_seq()));
+        state.unsynced = self.writer.as_ref().map_or(0, |writer| writer.unsynced());
+        state.writer = self.writer.take();
+        state.poisoned = self.poisoned.take();
+        state.led = false;
+        let closed = state.writer.is_none() && state.poisoned.is_none();
+        drop(state);
+        if closed {
+            self.inner.writer_closed(self.slot);
+        }
+        self.slot.changed.notify_all();
+    }
+}
+
+/// An append on its way through one or more commits.
+struct Append {
+    ticket: u64,
+    records: Vec<NewRecord>,
+    receipts: Vec<Receipt>,
+}
+
+/// Returns the next records to write, somewhat more than one commit takes.
+fn waiting(appends: &[Append]) -> Vec<&NewRecord> {
+    let mut bytes = 0_usize;
+    let unwritten = appends.iter().flat_map(|append| append.records.iter().skip(append.receipts.len()));
+    let fits = |record: &&NewRecord| {
+        let begins_inside = bytes <= COMMIT_BYTES_MAX;
+        bytes = bytes.saturating_add(record.size_hint());
+        begins_inside
+    };
+    unwritten.take_while(fits).collect()
+}
+
+impl Lead<'_> {
+    fn run(&mut self, jobs: Vec<(u64, Job)>) {
+        let mut appends = Vec::new();
+        let mut sync = false;
+        for (ticket, job) in jobs {
+            match job {
+                Job::Append { records, durability } => {
+                    // One fdatasync covers all that are queued: who asked for less gets more.
+                    sync |= durability == Durability::Sync;
+                    appends.push(Append { ticket, records, receipts: Vec::new() });
+                }
+                Job::Flush | Job::Release => {
+                    self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
+                    let done = if matches!(job, Job::Flush) {
+                        self.flush().map(Done::Flushed)
+                    } else {
+                        self.release().map(|()| Done::Released)
+                    };
+                    self.answers.insert(ticket, done);
+                }
+            }
+        }
+        self.append_all(appends, sync);
+    }
+
+    fn append_all(&mut self, mut appends: Vec<Append>, sync: bool) {
+        if appends.is_empty() {
+            return;
+        }
+        let result = self.append_records(&mut appends, sync);
+        for append in appends {
+            let complete = append.receipts.len() == append.records.len();
+            let answer = match &result {
+                Err(error) if !complete && append.receipts.is_empty() => Err(error.clone()),
+                Err(error) if !complete => {
+                    Err(Error::Partial { receipts: append.receipts, source: Box::new(error.clone()) })
+                }
+                _ => Ok(Done::Appended(append.receipts)),
+            };
+            self.answers.insert(append.ticket, answer);
+        }
+    }
+
+    fn append_records(&mut self, appends: &mut [Append], sync: bool) -> Result<(), Error> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        let now = Timestamp::now();
+        if self.writer.is_none() {
+            self.open(appends, now)?;
+        }
+        loop {
+            let waiting = waiting(appends);
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let Some(writer) = self.writer.as_mut() else { return Err(Error::Closed) };
+            match writer.commit(&waiting, sync, now) {
+                Ok(written) => {
+                    self.fold_if_durable();
+                    self.hand_out(appends, &written, sync);
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Opens the session's transcript, or makes it with everything that waits in it.
+    fn open(&mut self, appends: &mut [Append], now: Timestamp) -> Result<(), Error> {
+        let layout = &self.inner.layout;
+        let mut found_one = false;
+        loop {
+            let (generation, lock) = match self.inner.open_writer(self.slot)? {
+                Opened::Absent { generation, lock } => (generation, lock),
+                Opened::Writer(mut writer, mark) => {
+                    if let Some(mark) = mark {
+                        writer.commit(&[&NewRecord::mark(&mark)], true, now).map_err(|error| self.failed(error))?;
+                    }
+                    self.inner.fold(&self.slot.key, writer.row());
+                    self.writer = Some(writer);
+                    return Ok(());
+                }
+            };
+            let records: Vec<_> = appends.iter().flat_map(|append| &append.records).collect();
+            let birth = || Writer::give_birth(layout, lock, &self.slot.key, generation, &records, now);
+            match self.inner.folder.born(layout, &self.slot.key, generation, birth) {
+                Ok((writer, written)) => {
+                    self.inner.fold(&self.slot.key, writer.row());
+                    self.writer = Some(Box::new(writer));
+                    self.hand_out(appends, &written, true);
+                    return Ok(());
+                }
+                // The list of the folder was older than its time of change tells; nothing was replaced.
+                Err(CommitError::RolledBack(error))
+                    if error.kind() == std::io::ErrorKind::AlreadyExists && !found_one =>
+                {
+                    found_one = true;
+                    self.inner.folder.forget();
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Gives each written record's receipt to the append that it came from, in order.
+    fn hand_out(&self, appends: &mut [Append], written: &[Written], durable: bool) {
+        let Some(generation) = self.writer.as_ref().map(|writer| writer.row().generation) else { return };
+        let mut written = written.iter();
+        for append in appends {
+            while append.receipts.len() < append.records.len() {
+                let Some(Written { seq, crc }) = written.next().copied() else { return };
+                append.receipts.push(Receipt { key: self.slot.key.clone(), generation, seq, crc, durable });
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<u64, Error> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        let Some(writer) = self.writer.as_mut().filter(|writer| writer.unsynced() > 0) else { return Ok(0) };
+        let unsynced = writer.unsynced();
+        match writer.sync() {
+            Err(error) => Err(self.failed(error)),
+            Ok(()) => {
+                self.fold_if_durable();
+                Ok(unsynced)
+            }
+        }
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        let Some(writer) = self.writer.as_mut() else { return Ok(()) };
+        let sealed = writer.seal();
+        if let Err(error) = sealed {
+            // A seal that found no room is no loss; everything else is.
+            if !matches!(error, CommitError::RolledBack(_)) {
+                return Err(self.failed(error));
+            }
+        }
+        if let Some(writer) = self.writer.take() {
+            self.inner.fold(&self.slot.key, writer.row());
+        }
+        Ok(())
+    }
+
+    fn fold_if_durable(&self) {
+        if let Some(writer) = self.writer.as_ref().filter(|writer| writer.unsynced() == 0) {
+            self.inner.fold(&self.slot.key, writer.row());
+        }
+    }
+
+    /// Turns a commit's failure into the caller's error. A poisoned writer is let go of at once, and its lock with it.
+    fn failed(&mut self, error: CommitError) -> Error {
+        match error {
+            CommitError::RolledBack(source) => {
+                self.fold_if_durable();
+                Error::WriteFailed { key: self.slot.key.clone(), source }
+            }
+            CommitError::Poisoned { in_doubt, source } => {
+                let error = self.poisoned_error(in_doubt, source);
+                self.writer = None;
+                self.poisoned = Some(error.clone());
+                error
+            }
+        }
+    }
+
+    fn poisoned_error(&self, in_doubt: Option<(u64, u64)>, source: PathError) -> Error {
+        let generation = self.writer.as_ref().map_or(1, |writer| writer.row().generation);
+        Error::Poisoned { key: self.slot.key.clone(), generation, in_doubt, source }
+    }
+}

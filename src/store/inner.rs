@@ -1,0 +1,422 @@
+//! What all handles of one store share: the rows, the slots, the list of open writers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::fs::{FsFile, IoContext as _, OpenMode, Stat};
+use crate::index::{self, Indexed};
+use crate::key::SessionKey;
+use crate::layout::Layout;
+use crate::lock::{Lock, LockError};
+use crate::record::Mark;
+use crate::registry::{RegistryState, Row, Rows, SessionState};
+use crate::store::commit::{Job, Slot};
+use crate::store::folder::{self, Folder};
+use crate::store::keeper::Keeper;
+use crate::store::{Flushed, Listed, Options};
+use crate::transcript::reader::{Reader, Witness};
+use crate::transcript::recover::{self, Trust};
+use crate::transcript::writer::Writer;
+
+/// The store behind its handles.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// For the keeper, which must not keep the store alive.
+    pub(crate) me: Weak<Self>,
+    pub(crate) layout: Layout,
+    pub(crate) options: Options,
+    pub(crate) registry_state: RegistryState,
+    pub(crate) folder: Folder,
+    read_only: bool,
+    registry: Mutex<Registry>,
+    slots: Mutex<HashMap<SessionKey, Weak<Slot>>>,
+    /// Slots with an open or a poisoned writer.
+    open: Mutex<Vec<Arc<Slot>>>,
+    closed: AtomicBool,
+    root_synced: AtomicBool,
+    started: Instant,
+    pub(crate) keeper: Keeper,
+}
+
+/// The rows in memory, and what is known of those on disk.
+#[derive(Debug)]
+struct Registry {
+    rows: Rows,
+    /// Changed since the last save.
+    dirty: bool,
+    /// The file that we read or wrote last.
+    on_disk: Option<Stat>,
+}
+
+/// A session opened for writing.
+pub(crate) enum Opened {
+    /// Its writer, and the mark that says what recovery cut.
+    Writer(Box<Writer>, Option<Mark>),
+    /// The next append makes this generation.
+    Absent { generation: u64, lock: Lock },
+}
+
+impl Inner {
+    pub(crate) fn new(layout: Layout, options: Options, read_only: bool) -> Result<Arc<Self>, Error> {
+        let on_disk = layout.fs.stat(&layout.registry()).ok();
+        let (rows, registry_state) = Rows::load(&*layout.fs, &layout.registry())?;
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            layout,
+            options,
+            registry_state,
+            folder: Folder::default(),
+            read_only,
+            registry: Mutex::new(Registry { rows, dirty: registry_state != RegistryState::Sound, on_disk }),
+            slots: Mutex::default(),
+            open: Mutex::default(),
+            closed: AtomicBool::new(false),
+            root_synced: AtomicBool::new(false),
+            started: Instant::now(),
+            keeper: Keeper::default(),
+        }))
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<SessionKey, Weak<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the store was opened.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn slot(&self, key: &SessionKey) -> Arc<Slot> {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(key).and_then(Weak::upgrade) {
+            return slot;
+        }
+        if slots.len() == slots.capacity() {
+            // Before the map grows: handles that were dropped leave their entry behind.
+            slots.retain(|_, slot| slot.strong_count() > 0);
+        }
+        let slot = Arc::new(Slot::new(key.clone()));
+        slots.insert(key.clone(), Arc::downgrade(&slot));
+        slot
+    }
+
+    // --- rows
+
+    pub(crate) fn row(&self, key: &SessionKey, generation: u64) -> Option<Row> {
+        self.registry().rows.get(key, generation).cloned()
+    }
+
+    pub(crate) fn rows(&self) -> Rows {
+        self.registry().rows.clone()
+    }
+
+    /// Takes over a row whose content is durable.
+    pub(crate) fn fold(&self, key: &SessionKey, row: &Row) {
+        let mut registry = self.registry();
+        registry.rows.update(key, row);
+        registry.dirty = true;
+        drop(registry);
+        self.keeper.changed();
+    }
+
+    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64) {
+        let mut registry = self.registry();
+        registry.rows.remove(key, generation);
+        registry.dirty = true;
+    }
+
+    /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
+    /// every session's lock, and without fsync.
+    pub(crate) fn save_registry(&self) -> Result<(), Error> {
+        let path = self.layout.registry();
+        let stat = self.layout.fs.stat(&path).ok();
+        let mut registry = self.registry();
+        if !registry.dirty && stat == registry.on_disk {
+            return Ok(());
+        }
+        let mut rows = registry.rows.clone();
+        registry.dirty = false;
+        let foreign = stat != registry.on_disk;
+        drop(registry);
+        if foreign {
+            let (theirs, _) = Rows::load(&*self.layout.fs, &path)?;
+            rows.merge(theirs, |row| self.confirms(row));
+        }
+        let saved = rows.save(&*self.layout.fs, &path, self.layout.file_mode);
+        let mut registry = self.registry();
+        match saved {
+            Ok(()) => {
+                registry.on_disk = self.layout.fs.stat(&path).ok();
+                if foreign {
+                    // What was folded meanwhile is newer than the copy that was merged and saved.
+                    let newer = std::mem::replace(&mut registry.rows, rows);
+                    for row in newer.iter() {
+                        if let Ok(key) = SessionKey::new(&row.key) {
+                            let known = registry.rows.get(&key, row.generation);
+                            if known.is_none_or(|known| known.id == row.id && known.last_seq < row.last_seq) {
+                                registry.rows.put(row.clone());
+                            }
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                registry.dirty = true;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Replaces all rows by those of a rebuild and saves them. Rows that a writer of ours folded meanwhile stay: `old` is what
+    /// the rebuild began with.
+    pub(crate) fn replace_rows(&self, mut rows: Rows, old: &Rows) -> Result<(), Error> {
+        let mut registry = self.registry();
+        for row in registry.rows.iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if old.get(&key, row.generation) != Some(row) {
+                rows.put(row.clone());
+            }
+        }
+        registry.rows = rows;
+        registry.dirty = true;
+        // What is on disk is what is replaced: nothing of it is merged back.
+        registry.on_disk = self.layout.fs.stat(&self.layout.registry()).ok();
+        drop(registry);
+        self.save_registry()
+    }
+
+    /// Says whether a transcript is as long as its row says.
+    fn confirms(&self, row: &Row) -> bool {
+        let Ok(key) = SessionKey::new(&row.key) else { return false };
+        let path = self.layout.transcript(&key, row.generation);
+        self.layout.fs.stat(&path).is_ok_and(|stat| stat.length_bytes == row.length_bytes)
+    }
+
+    // --- looking
+
+    /// Returns the generation asked for, or the newest, if it exists.
+    pub(crate) fn generation(&self, key: &SessionKey, generation: Option<u64>) -> Result<u64, Error> {
+        let found = match generation {
+            Some(generation) => folder::exists(&self.layout, key, generation)?.then_some(generation),
+            None => {
+                let row = self.registry().rows.newest(key).cloned();
+                self.folder.newest(&self.layout, key, row.as_ref())?
+            }
+        };
+        found.ok_or_else(|| Error::SessionNotFound { key: key.clone(), generation })
+    }
+
+    pub(crate) fn open_transcript(&self, key: &SessionKey, generation: u64) -> Result<Arc<dyn FsFile>, Error> {
+        let path = self.layout.transcript(key, generation);
+        match self.layout.fs.open(&path, OpenMode::Read).context("open", &path) {
+            Ok(file) => Ok(file.into()),
+            Err(error) if error.is_not_found() => {
+                Err(Error::SessionNotFound { key: key.clone(), generation: Some(generation) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
+        let file = self.open_transcript(key, generation)?;
+        let path = self.layout.transcript(key, generation);
+        Reader::new(file, &path, Some((key, generation)), self.witness(key, generation))
+    }
+
+    /// Returns what the registry knows of a transcript, asked anew each time.
+    fn witness(&self, key: &SessionKey, generation: u64) -> Witness {
+        let row = self.row(key, generation);
+        Arc::new(move |id| row.as_ref().filter(|row| row.id == id).map(|row| row.durable_seq))
+    }
+
+    /// Returns a row that agrees with its transcript, reading what the one we have does not cover. Writes nothing; what is
+    /// not durable yet is in it.
+    pub(crate) fn current_row(&self, key: &SessionKey, generation: Option<u64>) -> Result<Row, Error> {
+        let generation = self.generation(key, generation)?;
+        let file = self.open_transcript(key, generation)?;
+        let path = self.layout.transcript(key, generation);
+        let row = self.row(key, generation);
+        let judged = recover::judge(&file, &path, key, generation, row.as_ref(), Trust::Anchor, false)?;
+        Ok(judged.row)
+    }
+
+    pub(crate) fn sessions(&self) -> Result<Vec<Listed>, Error> {
+        let keys = self.rows().stems();
+        let mut listed = Vec::new();
+        for name in self.layout.list()? {
+            let known = keys.get(&name.stem);
+            let row = known.and_then(|key| self.row(key, name.generation));
+            if let Some(row) = row.filter(|row| self.confirms(row)) {
+                listed.push(Listed::Session(row));
+                continue;
+            }
+            let path = self.layout.transcripts().join(name.to_string());
+            let found = known.cloned().map_or_else(|| index::key_of(&self.layout, &name), Ok);
+            match found.and_then(|key| self.current_row(&key, Some(name.generation))) {
+                Ok(row) => listed.push(Listed::Session(row)),
+                // Pruned while we looked.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => listed.push(Listed::Unreadable { path, error }),
+            }
+        }
+        Ok(listed)
+    }
+
+    // --- writing
+
+    /// Takes the session's lock and opens its newest generation, or says which one is to be made.
+    pub(crate) fn open_writer(&self, slot: &Slot) -> Result<Opened, Error> {
+        self.make_room();
+        let key = &slot.key;
+        let lock =
+            Lock::acquire(&self.layout.fs, &self.layout.lock(key), self.layout.file_mode, self.options.lock_wait)
+                .map_err(|error| lock_error(key, error))?;
+        self.sync_root_once()?;
+        let row = self.registry().rows.newest(key).cloned();
+        let opened = match self.folder.newest(&self.layout, key, row.as_ref())? {
+            None => Opened::Absent { generation: 1, lock },
+            Some(generation) => {
+                let row = row.filter(|row| row.generation == generation).or_else(|| self.row(key, generation));
+                let recovered = recover::recover(&self.layout, key, generation, row.as_ref(), Trust::Anchor)?;
+                if recovered.row.state == SessionState::Closed {
+                    self.fold(key, &recovered.row);
+                    Opened::Absent { generation: generation.saturating_add(1), lock }
+                } else {
+                    let path = self.layout.transcript(key, generation);
+                    let recover::Recovered { file, header, row, mark, .. } = recovered;
+                    Opened::Writer(Box::new(Writer::resume(&self.layout, file, path, lock, header.crc, row)?), mark)
+                }
+            }
+        };
+        let mut open = self.open();
+        if !open.iter().any(|open| std::ptr::eq(&**open, slot)) {
+            open.extend(self.slots().get(key).and_then(Weak::upgrade));
+        }
+        drop(open);
+        self.keeper.start(self);
+        Ok(opened)
+    }
+
+    /// The process that made the store may have died before it made the names durable.
+    fn sync_root_once(&self) -> Result<(), Error> {
+        if !self.root_synced.load(Ordering::Acquire) {
+            self.layout.sync_root()?;
+            self.root_synced.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Closes the session that is idle for the longest when too many are open.
+    fn make_room(&self) {
+        loop {
+            let mut idle = self.open().clone();
+            if idle.len() < self.options.open_writers_max {
+                return;
+            }
+            idle.sort_by_key(|slot| slot.last_used_ms());
+            // One that is in use, or that fails, stays open: more descriptors are better than a blocked append.
+            if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {
+                return;
+            }
+        }
+    }
+
+    /// Seals and closes the sessions that nobody wrote to for a while.
+    pub(crate) fn release_idle(&self, idle_for: Duration) {
+        let idle_ms = u64::try_from(idle_for.as_millis()).unwrap_or(u64::MAX);
+        let deadline = self.now_ms().saturating_sub(idle_ms);
+        let open = self.open().clone();
+        for slot in open.iter().filter(|slot| slot.last_used_ms() <= deadline) {
+            // A failure poisons the session, and its next append says so.
+            slot.release_if_idle(self).ok();
+        }
+    }
+
+    /// Takes a closed session out of the list of open ones.
+    pub(crate) fn writer_closed(&self, slot: &Slot) {
+        self.open().retain(|open| !std::ptr::eq(&**open, slot));
+    }
+
+    pub(crate) fn forget_poisoned(&self, slot: &Slot) {
+        if slot.forget_poisoned() {
+            self.writer_closed(slot);
+        }
+    }
+
+    pub(crate) fn flush(&self) -> Result<Flushed, Error> {
+        self.check_writable()?;
+        let mut flushed = Flushed::default();
+        let open = self.open().clone();
+        for slot in open.iter().filter(|slot| slot.has_unsynced()) {
+            match slot.flush(self) {
+                Ok(0) => {}
+                Ok(_) => flushed.sessions = flushed.sessions.saturating_add(1),
+                Err(error) => flushed.failures.push((slot.key.clone(), error)),
+            }
+        }
+        Ok(flushed)
+    }
+
+    /// Brings the rows up to date with every transcript: those of other processes, those of a registry that was lost.
+    fn index_stale(&self) -> Result<(), Error> {
+        let rows = self.rows();
+        let keys = rows.stems();
+        for name in self.layout.list()? {
+            let key = keys.get(&name.stem);
+            let row = key.and_then(|key| rows.get(key, name.generation));
+            if row.is_none_or(|row| !self.confirms(row))
+                && let Indexed { row: Some(row), .. } = index::index(&self.layout, &name, key, row, index::How::CLOSE)
+                && let Ok(key) = SessionKey::new(&row.key)
+            {
+                self.fold(&key, &row);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&self) -> Result<Flushed, Error> {
+        let mut flushed = Flushed::default();
+        if self.read_only || self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(flushed);
+        }
+        self.keeper.stop();
+        let open = self.open().clone();
+        for slot in open {
+            let had_unsynced = slot.has_unsynced();
+            match slot.submit(self, Job::Release) {
+                Ok(_) => flushed.sessions = flushed.sessions.saturating_add(usize::from(had_unsynced)),
+                Err(error) => flushed.failures.push((slot.key.clone(), error)),
+            }
+        }
+        self.open().clear();
+        self.index_stale()?;
+        self.save_registry()?;
+        Ok(flushed)
+    }
+}
+
+pub(crate) fn lock_error(key: &SessionKey, error: LockError) -> Error {
+    match error {
+        LockError::Busy(holder) => Error::Busy { key: key.clone(), holder },
+        LockError::Io(error) => Error::Io(error),
+    }
+}

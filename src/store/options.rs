@@ -1,0 +1,137 @@
+//! How a store is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::atomic::Durability;
+use crate::error::Error;
+use crate::format::RECORD_BYTES_MAX_DEFAULT;
+use crate::fs::{Fs, OsFs};
+use crate::layout::Layout;
+use crate::store::Store;
+use crate::store::inner::Inner;
+
+/// Options of a store; every one has a default.
+///
+/// ```
+/// use sesslog::{Durability, Options};
+/// # let folder = tempfile::tempdir()?;
+/// let store = Options::new().durability(Durability::Buffered).record_bytes_max(1 << 20).open(folder.path())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) open_writers_max: usize,
+    pub(crate) idle_release: Duration,
+    pub(crate) lock_wait: Duration,
+    pub(crate) registry_save_delay: Duration,
+    pub(crate) file_mode: u32,
+    pub(crate) dir_mode: u32,
+    pub(crate) fs: Arc<dyn Fs>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            record_bytes_max: RECORD_BYTES_MAX_DEFAULT,
+            open_writers_max: 128,
+            idle_release: Duration::from_secs(2),
+            lock_wait: Duration::ZERO,
+            registry_save_delay: Duration::from_secs(1),
+            file_mode: 0o600,
+            dir_mode: 0o700,
+            fs: Arc::new(OsFs),
+        }
+    }
+}
+
+impl Options {
+    /// Returns the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what an append waits for; [`Durability::Sync`] by default.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets the limit for one record, its frame included; 64 MiB by default.
+    pub fn record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    /// Sets how many sessions are held open for writing at once, each with two descriptors; 128 by default, at least 1. The
+    /// one idle for the longest is closed first. More can be open while more than that commit at the same moment.
+    pub fn open_writers_max(mut self, count: usize) -> Self {
+        self.open_writers_max = count.max(1);
+        self
+    }
+
+    /// Sets after how long without an append a session is sealed and its lock let go, so that other processes can write to
+    /// it; 2 s by default.
+    pub fn idle_release(mut self, after: Duration) -> Self {
+        self.idle_release = after;
+        self
+    }
+
+    /// Sets how long an append waits for a session that another process writes to; not at all by default.
+    pub fn lock_wait(mut self, wait: Duration) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// Sets how long after a change the registry is saved; 1 s by default, more when saving itself takes long.
+    pub fn registry_save_delay(mut self, delay: Duration) -> Self {
+        self.registry_save_delay = delay;
+        self
+    }
+
+    /// Sets the permission bits of new files and folders, whatever the umask; 0600 and 0700 by default.
+    pub fn modes(mut self, file: u32, folder: u32) -> Self {
+        (self.file_mode, self.dir_mode) = (file, folder);
+        self
+    }
+
+    /// Sets the file system below the store, for tests.
+    pub fn file_system(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Opens the store in `path`, making its folders if they are missing. Reads the registry, no transcript.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the folders can not be made or the registry can not be read (a missing or bad registry is no error).
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
+        let layout = self.layout(path.as_ref());
+        layout.create()?;
+        Ok(Store::new(Inner::new(layout, self, false)?))
+    }
+
+    /// Opens the store in `path` for reading only: takes no lock, writes nothing, works on a read-only file system and beside
+    /// live writers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StoreNotFound`] when there is no store, [`Error::Io`] when it can not be read.
+    pub fn open_read_only(self, path: impl AsRef<Path>) -> Result<Store, Error> {
+        let layout = self.layout(path.as_ref());
+        if !layout.exists()? {
+            return Err(Error::StoreNotFound { path: layout.root });
+        }
+        Ok(Store::new(Inner::new(layout, self, true)?))
+    }
+
+    fn layout(&self, path: &Path) -> Layout {
+        Layout { fs: Arc::clone(&self.fs), root: path.to_owned(), file_mode: self.file_mode, dir_mode: self.dir_mode }
+    }
+}

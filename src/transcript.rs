@@ -1,0 +1,10 @@
+//! One session's file: walking and judging it, reading it, recovering it, writing to it.
+
+pub(crate) mod edge;
+pub(crate) mod header;
+pub(crate) mod reader;
+pub(crate) mod recover;
+pub(crate) mod scan;
+pub(crate) mod seek;
+pub(crate) mod source;
+pub(crate) mod writer;

@@ -1,0 +1,434 @@
+//! Reading one transcript without a lock, beside whoever writes to it.
+//!
+//! Forward, backward, from a seq, the last n. Damage shows as explicit gaps; the history is never silently shortened. What a
+//! live writer is just writing looks torn for a moment, so no verdict but "sound" is believed before a second look, made a
+//! moment later, sees the same bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::frame::Crc;
+use crate::fs::{FsFile, IoContext as _, PathError};
+use crate::key::SessionKey;
+use crate::record::{Header, Record};
+use crate::transcript::header::{self, HeaderState};
+use crate::transcript::scan::{Cursor, Defect, Gap, Step, Tail, TailState, Walk};
+use crate::transcript::seek;
+use crate::transcript::source::{Line, Source};
+
+/// Between the two looks at a tail: much longer than a write takes to become visible, too short to notice.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Looks at a tail that changes every time; then its bytes are pending.
+const SETTLE_LOOKS: u32 = 50;
+/// Lines in the first block of a backward read; later blocks double.
+const BLOCK_LINES_MIN: u64 = 32;
+const BLOCK_LINES_MAX: u64 = 1024;
+
+/// Gives the registry's witness for a transcript: the durable seq of the row with this header id.
+pub(crate) type Witness = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+
+/// One item of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Item {
+    /// A sound record, the store's own marks included.
+    Record(Record),
+    /// Damage: bytes that are bad, or records that are missing.
+    Gap(Gap),
+}
+
+/// An open transcript, ready to be read from any place.
+pub(crate) struct Reader {
+    pub(crate) source: Source,
+    /// `None` when the header is bad.
+    pub(crate) header: Option<Header>,
+    /// The header's checksum, if it could be found.
+    seed: Option<Crc>,
+    data_start: u64,
+    /// Damage of the header itself.
+    header_gap: Option<Gap>,
+    witness: Witness,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("path", &self.source.path()).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Takes an open transcript; its header is read at once.
+    pub(crate) fn new(
+        file: Arc<dyn FsFile>,
+        path: &Path,
+        key: Option<(&SessionKey, u64)>,
+        witness: Witness,
+    ) -> Result<Self, Error> {
+        let length_bytes = file.stat().context("stat", path)?.length_bytes;
+        let mut source = Source::new(file, path, length_bytes, false);
+        let (header, seed, data_start, header_gap) = match HeaderState::read(&mut source)? {
+            HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
+            HeaderState::Bad { gap, data_start, seed } => (None, seed, data_start, Some(gap)),
+            HeaderState::Sound { header, data_start, separator } => {
+                if key.is_some_and(|(key, generation)| !header::is_filed_as(&header, key, generation)) {
+                    let (header_key, header_generation) = (header.body.key, header.body.generation);
+                    return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
+                }
+                let crc = header.crc;
+                (Some(header), Some(crc), data_start, separator)
+            }
+        };
+        Ok(Self { source, header, seed, data_start, header_gap, witness })
+    }
+
+    fn witness(&self) -> Option<u64> {
+        (self.witness)(&self.header.as_ref()?.body.id)
+    }
+
+    /// Reads forward from `from_seq`.
+    pub(crate) fn forward(mut self, from_seq: u64) -> Result<Records, Error> {
+        let first = header::first_record(self.data_start, self.header.as_ref());
+        let end = self.source.length_bytes();
+        let start = match self.seed {
+            Some(seed) if from_seq > 1 => seek::before(&mut self.source, seed, from_seq, self.data_start, end)?
+                .map_or(first, |found| Cursor { offset: found.line.offset, seq: found.info.seq, link: None }),
+            _ => first,
+        };
+        // Damage of the header says something about a read that begins behind it, too: its records may be anyone's.
+        Ok(self.walk_from(start, from_seq))
+    }
+
+    fn walk_from(self, start: Cursor, from_seq: u64) -> Records {
+        // The witness before the length: a row folded in between must not make a file look short.
+        let witness = self.witness();
+        let Self { mut source, header, seed, data_start, header_gap, witness: ask, .. } = self;
+        let length_bytes = source.file().stat().map_or(source.length_bytes(), |stat| stat.length_bytes);
+        if length_bytes > source.length_bytes() {
+            source.refresh(length_bytes);
+        }
+        source.jump();
+        let path = source.path().to_owned();
+        let walk = Walk::new(source, seed.unwrap_or_default(), data_start, start, witness);
+        // Without the header's checksum no line can be told sound; the gap covers them all.
+        let unreadable = seed.is_none();
+        let header_id = header.map(|header| header.body.id);
+        Records {
+            walk,
+            path,
+            from_seq,
+            last_seq: u64::MAX,
+            header_gap,
+            unreadable,
+            header_id,
+            ask,
+            settled: 0,
+            looks: 0,
+            tail: None,
+        }
+    }
+
+    /// Reads backward from the end.
+    pub(crate) fn backward(self) -> Backward {
+        let end = self.source.length_bytes();
+        Backward { reader: self, end, block: Vec::new(), lines: BLOCK_LINES_MIN, done: false }
+    }
+
+    /// Returns the highest `durable` that the last sound record claims: what the file proves of itself.
+    pub(crate) fn claimed_durable(&mut self) -> Result<u64, Error> {
+        let Some(seed) = self.seed else { return Ok(0) };
+        let mut end = self.source.length_bytes();
+        while end > self.data_start {
+            let start = self.source.line_start_before(end)?;
+            let line = self.source.line(start)?;
+            if let (true, Ok(info)) = (line.terminated, self.source.check(&line, seed)?) {
+                return Ok(info.durable);
+            }
+            end = start;
+        }
+        Ok(0)
+    }
+}
+
+/// A forward read: an iterator over records and gaps.
+///
+/// It sees the transcript as it was when the read began, and what was appended while it waited to judge the tail.
+pub struct Records {
+    walk: Walk,
+    path: PathBuf,
+    from_seq: u64,
+    /// Records behind are not wanted.
+    last_seq: u64,
+    header_gap: Option<Gap>,
+    unreadable: bool,
+    header_id: Option<String>,
+    ask: Witness,
+    /// Bytes below were seen twice.
+    settled: u64,
+    looks: u32,
+    tail: Option<Tail>,
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("path", &self.path).field("cursor", &self.walk.cursor()).finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    /// Returns the transcript's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what follows the last record, once the iterator has returned `None`.
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    /// Ends the read behind `last_seq`.
+    pub(crate) fn until(mut self, last_seq: u64) -> Self {
+        self.last_seq = last_seq;
+        self
+    }
+
+    /// Returns the seq that the next record would have.
+    pub(crate) fn expected_seq(&self) -> u64 {
+        self.walk.cursor().seq
+    }
+
+    /// Copies a line of a record.
+    pub(crate) fn line_bytes(&mut self, line: &Line) -> Result<Vec<u8>, PathError> {
+        self.walk.source.copy(line.offset, line.end())
+    }
+
+    /// Returns the next step; sound records are not copied.
+    pub(crate) fn step(&mut self) -> Result<Step, PathError> {
+        if let Some(gap) = self.header_gap.take() {
+            if self.unreadable {
+                let bytes = self.walk.source.length_bytes();
+                self.tail = Some(Tail { offset: bytes, bytes: 0, state: TailState::Clean });
+                return Ok(Step::Gap(Gap { bytes, ..gap }));
+            }
+            return Ok(Step::Gap(gap));
+        }
+        if let Some(tail) = self.tail {
+            return Ok(Step::End(tail));
+        }
+        loop {
+            let before = self.walk.cursor();
+            let step = self.walk.step()?;
+            let doubtful = match &step {
+                Step::Record(..) | Step::End(Tail { state: TailState::Clean | TailState::Padding, .. }) => false,
+                Step::Gap(gap) => gap.offset.saturating_add(gap.bytes) >= self.settled || gap.defect == Defect::Lost,
+                Step::End(_) => true,
+            };
+            if !doubtful || self.looks >= SETTLE_LOOKS || self.is_settled(before)? {
+                if let Step::End(tail) = step {
+                    self.tail = Some(tail);
+                }
+                self.looks = 0;
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Looks a second time at the line where a verdict was made. If it changed the walk goes on from there.
+    fn is_settled(&mut self, before: Cursor) -> Result<bool, PathError> {
+        let first = self.digest(before.offset)?;
+        std::thread::sleep(SETTLE);
+        let witness = self.header_id.as_ref().and_then(|id| (self.ask)(id));
+        let length_bytes = self.walk.source.file().stat().context("stat", &self.path)?.length_bytes;
+        let old_length_bytes = self.walk.source.length_bytes();
+        self.looks = self.looks.saturating_add(1);
+        self.walk.source.refresh(length_bytes);
+        let second = self.digest(before.offset)?;
+        if first == second && length_bytes == old_length_bytes {
+            self.settled = length_bytes;
+            return Ok(true);
+        }
+        self.walk.rewind(before, length_bytes, witness);
+        if first == second {
+            // The place is as it was, only the file went on behind it: the verdict is made anew, and then believed.
+            self.settled = length_bytes;
+            self.looks = SETTLE_LOOKS;
+        }
+        Ok(false)
+    }
+
+    fn digest(&mut self, offset: u64) -> Result<(Line, Crc), PathError> {
+        let line = self.walk.source.line(offset)?;
+        let crc = self.walk.source.checksum(line.offset, line.end(), Crc::ZERO)?;
+        Ok((line, crc))
+    }
+
+    fn next_item(&mut self) -> Result<Option<Item>, Error> {
+        loop {
+            match self.step()? {
+                Step::Record(_, info) if info.seq < self.from_seq => {}
+                Step::Record(_, info) if info.seq > self.last_seq => {
+                    let tail = Tail { offset: self.walk.cursor().offset, bytes: 0, state: TailState::Clean };
+                    self.tail = Some(tail);
+                }
+                Step::Record(line, info) => {
+                    let bytes = self.line_bytes(&line)?;
+                    return Ok(Some(match Record::decode(&bytes, self.walk.seed(), line.offset) {
+                        Ok(record) => Item::Record(record),
+                        // A sound checksum over text that is none: only who knows the header's checksum can make it.
+                        Err(defect) => Item::Gap(Gap {
+                            offset: line.offset,
+                            bytes: line.next().saturating_sub(line.offset),
+                            expected_seq: info.seq,
+                            lost: Some((info.seq, info.seq)),
+                            defect: defect.into(),
+                        }),
+                    }));
+                }
+                Step::Gap(gap)
+                    if gap.lost.map_or(gap.expected_seq, |(_, last)| last) < self.from_seq && gap.expected_seq != 0 => {
+                }
+                Step::Gap(gap) => return Ok(Some(Item::Gap(gap))),
+                Step::End(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Item, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_item() {
+            Ok(item) => item.map(Ok),
+            Err(error) => {
+                // Nothing can be said about what is behind an unreadable place.
+                self.tail.get_or_insert(Tail { offset: self.walk.cursor().offset, bytes: 0, state: TailState::Clean });
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Records {}
+
+/// A backward read: an iterator over records and gaps, last first.
+///
+/// Reads blocks of lines from the end, so the first items cost the same whatever the transcript's length.
+pub struct Backward {
+    reader: Reader,
+    /// Everything from here on was given or is in the block.
+    end: u64,
+    /// In forward order.
+    block: Vec<Item>,
+    lines: u64,
+    done: bool,
+}
+
+impl std::fmt::Debug for Backward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backward").field("reader", &self.reader).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl Backward {
+    fn fill(&mut self) -> Result<(), Error> {
+        let first = self.end == self.reader.source.length_bytes();
+        let start = self.block_start()?;
+        let file = Arc::clone(self.reader.source.file());
+        let path = self.reader.source.path().to_owned();
+        let mut block = Vec::new();
+        if first {
+            // The last block is read as any reader reads a moving tail.
+            let reader = Reader {
+                source: Source::new(file, &path, self.end, false),
+                header: self.reader.header.clone(),
+                witness: Arc::clone(&self.reader.witness),
+                header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
+                ..self.reader
+            };
+            for item in reader.walk_from(start, 0) {
+                block.push(item?);
+            }
+        } else {
+            // Up to the end of the block's successor, whose first record tells whether something is missing before it.
+            let successor = self.reader.source.line(self.end)?;
+            let source = Source::new(file, &path, successor.next(), false);
+            let mut records = Records {
+                walk: Walk::new(source, self.reader.seed.unwrap_or_default(), self.reader.data_start, start, None),
+                path,
+                from_seq: 0,
+                last_seq: u64::MAX,
+                header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
+                unreadable: false,
+                header_id: None,
+                ask: Arc::new(|_| None),
+                // It was below the end of the file when the read began, and a sound record stands behind it.
+                settled: u64::MAX,
+                looks: SETTLE_LOOKS,
+                tail: None,
+            };
+            while let Some(item) = records.next_item()? {
+                match item {
+                    Item::Record(record) if record.offset() >= self.end => break,
+                    item => block.push(item),
+                }
+            }
+        }
+        self.done = start.offset <= self.reader.data_start;
+        self.end = start.offset;
+        self.lines = self.lines.saturating_mul(2).min(BLOCK_LINES_MAX);
+        self.block = block;
+        Ok(())
+    }
+
+    /// Finds where the block before `end` begins: at a record that the next line follows, or behind the header.
+    fn block_start(&mut self) -> Result<Cursor, Error> {
+        let first = header::first_record(self.reader.data_start, self.reader.header.as_ref());
+        let Some(seed) = self.reader.seed else { return Ok(first) };
+        let source = &mut self.reader.source;
+        let mut at = self.end;
+        let mut stepped = 0_u64;
+        let mut follower: Option<(u64, Crc)> = None;
+        loop {
+            if at <= self.reader.data_start {
+                return Ok(first);
+            }
+            at = source.line_start_before(at)?;
+            if at <= self.reader.data_start {
+                return Ok(first);
+            }
+            stepped = stepped.saturating_add(1);
+            let line = source.line(at)?;
+            let info = source.check(&line, seed)?.ok().filter(|_| line.terminated);
+            if let (Some(info), true) = (info, stepped >= self.lines) {
+                // A stray record would make everything behind it look missing.
+                if follower == Some((info.seq.saturating_add(1), info.crc)) {
+                    return Ok(Cursor { offset: at, seq: info.seq, link: None });
+                }
+            }
+            follower = info.map(|info| (info.seq, info.prev));
+        }
+    }
+}
+
+impl Iterator for Backward {
+    type Item = Result<Item, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.block.pop() {
+                return Some(Ok(item));
+            }
+            if self.done {
+                return None;
+            }
+            if let Err(error) = self.fill() {
+                self.done = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Backward {}

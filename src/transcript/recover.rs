@@ -1,0 +1,252 @@
+//! Opening a transcript for writing: only what is provably on disk counts, and then it is made durable once more.
+//!
+//! As owner of the lock: judge the file (from the registry's anchor on when that checks, else whole); refuse damage; keep torn
+//! bytes in `quarantine/` and cut them; write again, in place, what no fdatasync is known to have covered (a page cache that
+//! survived a failed fsync may be "clean" without ever having reached the disk); fdatasync; fsync the folder, whose entry
+//! another process may have made without living to sync it. Only then are its records called durable.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::atomic;
+use crate::error::Error;
+use crate::format::FRAME_TAIL_BYTES;
+use crate::frame;
+use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::key::SessionKey;
+use crate::layout::Layout;
+use crate::record::{Header, Mark, Record};
+use crate::registry::Row;
+use crate::transcript::header::{self, HeaderState};
+use crate::transcript::scan::{Cursor, Gap, Step, Tail, TailState, Walk};
+use crate::transcript::seek;
+use crate::transcript::source::{Line, Source, to_u64};
+
+/// Longest last line that is checked whole before a row is trusted; of a longer one only the end is compared.
+const ANCHOR_LINE_BYTES: u64 = 64 * 1024;
+/// A suffix of this size is worth a map.
+const MAP_SUFFIX_BYTES: u64 = 1024 * 1024;
+
+/// What a transcript was found to be.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) header: Header,
+    /// The fold of the longest valid prefix.
+    pub(crate) row: Row,
+    /// The first damage; nothing behind it was looked at.
+    pub(crate) damage: Option<Gap>,
+    /// What follows the last record; `None` with damage.
+    pub(crate) tail: Option<Tail>,
+    /// The highest seq that some later claim or the registry's row proves durable.
+    pub(crate) proven_seq: u64,
+    /// The row's anchor checked, so only the suffix was read.
+    pub(crate) from_anchor: bool,
+    pub(crate) data_start: u64,
+    pub(crate) source: Source,
+}
+
+/// A recovered transcript, ready for a writer.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) file: Arc<dyn FsFile>,
+    pub(crate) header: Header,
+    pub(crate) row: Row,
+    /// Set when torn bytes were cut; the mark is still to be appended.
+    pub(crate) mark: Option<Mark>,
+    /// The file was read whole although there was a row for it.
+    pub(crate) row_was_stale: bool,
+}
+
+/// Whether a row that agrees with its file spares reading what it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Read only what is behind the row's anchor.
+    Anchor,
+    /// Read everything; the row is a witness only.
+    Nothing,
+}
+
+/// Judges an open transcript, reading only what `row` does not already answer. Writes nothing.
+pub(crate) fn judge(
+    file: &Arc<dyn FsFile>,
+    path: &Path,
+    key: &SessionKey,
+    generation: u64,
+    row: Option<&Row>,
+    trust: Trust,
+    locked: bool,
+) -> Result<Judgement, Error> {
+    let length_bytes = file.stat().context("stat", path)?.length_bytes;
+    let anchored = row.filter(|_| trust == Trust::Anchor).map_or(0, |row| row.length_bytes);
+    let map = locked && length_bytes.saturating_sub(anchored) >= MAP_SUFFIX_BYTES;
+    let mut source = Source::new(Arc::clone(file), path, length_bytes, map);
+    let (header, data_start, separator) = match HeaderState::read(&mut source)? {
+        HeaderState::Sound { header, data_start, separator } => (header, data_start, separator),
+        HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
+        HeaderState::Bad { gap, .. } => return Err(damaged(key, generation, path, gap)),
+    };
+    if !header::is_filed_as(&header, key, generation) {
+        let (header_key, header_generation) = (header.body.key, header.body.generation);
+        return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
+    }
+    let row = row.filter(|row| row.id == header.body.id);
+    let witness = row.map(|row| row.durable_seq);
+    let anchor = match row {
+        Some(row) if trust == Trust::Anchor && is_anchored(&mut source, &header, row)? => Some(row),
+        _ => None,
+    };
+    let mut folded = anchor.map_or_else(|| Row::born(&header), Row::clone);
+    let start = match anchor {
+        Some(row) => Cursor { offset: row.length_bytes, seq: row.last_seq.saturating_add(1), link: Some(row.last_crc) },
+        None => header::first_record(data_start, Some(&header)),
+    };
+    let mut proven_seq = witness.unwrap_or(0);
+    source.jump();
+    let mut walk = Walk::new(source, header.crc, data_start, start, witness);
+    let (damage, tail) = loop {
+        if separator.is_some() {
+            break (separator, None);
+        }
+        match walk.step()? {
+            Step::Record(line, info) => {
+                proven_seq = proven_seq.max(info.durable);
+                let mark = if info.is_mark { read_mark(&mut walk.source, &line, header.crc)? } else { None };
+                // A record without its newline gets it below, so its row counts it.
+                folded.fold(line.end().saturating_add(1), &info, mark.as_ref());
+            }
+            Step::Gap(gap) => break (Some(gap), None),
+            Step::End(tail) => break (None, Some(tail)),
+        }
+    };
+    let source = walk.source;
+    Ok(Judgement { header, row: folded, damage, tail, proven_seq, from_anchor: anchor.is_some(), data_start, source })
+}
+
+/// Reads a mark's body; one that is too long to be ours is unknown.
+fn read_mark(source: &mut Source, line: &Line, seed: frame::Crc) -> Result<Option<Mark>, PathError> {
+    let bytes = source.copy(line.offset, line.end())?;
+    Ok(Record::decode(&bytes, seed, line.offset).ok().and_then(|record| record.as_mark()))
+}
+
+/// Says whether the line that ends at the row's length is the row's last record.
+fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, PathError> {
+    let Some(end) = row.length_bytes.checked_sub(1).filter(|_| row.length_bytes <= source.length_bytes()) else {
+        return Ok(false);
+    };
+    let tail_start = end.saturating_sub(to_u64(FRAME_TAIL_BYTES));
+    let expected = format!(",\"crc\":\"{}\"}}\n", row.last_crc);
+    source.jump();
+    if !source.view(tail_start, expected.len())?.starts_with(expected.as_bytes()) {
+        return Ok(false);
+    }
+    if row.last_seq == 0 {
+        return Ok(row.length_bytes == header.length_bytes && row.last_crc == header.crc);
+    }
+    let start = end.saturating_sub(ANCHOR_LINE_BYTES);
+    let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+    let block = source.view(start, length)?.get(..length).unwrap_or_default();
+    let Some(newline) = memchr::memrchr(b'\n', block) else { return Ok(true) };
+    let line = block.get(newline.saturating_add(1)..).unwrap_or_default();
+    Ok(frame::decode(line, header.crc).is_ok_and(|(head, crc)| (head.seq, crc) == (row.last_seq, row.last_crc)))
+}
+
+/// Opens a transcript as owner of its key's lock and makes it durable. See the module's head.
+///
+/// # Errors
+///
+/// Damage, an unknown format, a foreign header: nothing was changed. After an I/O error the next open starts over.
+pub(crate) fn recover(
+    layout: &Layout,
+    key: &SessionKey,
+    generation: u64,
+    row: Option<&Row>,
+    trust: Trust,
+) -> Result<Recovered, Error> {
+    let path = layout.transcript(key, generation);
+    let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Write).context("open", &path)?.into();
+    let judged = judge(&file, &path, key, generation, row, trust, true)?;
+    if let Some(gap) = judged.damage {
+        return Err(damaged(key, generation, &path, gap));
+    }
+    let Judgement { header, row: folded, tail, proven_seq, from_anchor, data_start, mut source, .. } = judged;
+    let row_was_stale = row.is_some() && !from_anchor;
+    let mut mark = None;
+    if let Some(tail) = tail {
+        mark = cut_tail(layout, key, generation, &mut source, tail)?;
+    }
+    let length_bytes = folded.length_bytes;
+    source.refresh(length_bytes);
+    if proven_seq < folded.last_seq {
+        rewrite(&mut source, &header, proven_seq, data_start)?;
+    }
+    file.sync_data().context("fdatasync", &path)?;
+    let transcripts = layout.transcripts();
+    layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
+    Ok(Recovered { file, header, row: folded, mark, row_was_stale })
+}
+
+/// Puts the end of the file in order; torn bytes are first kept.
+fn cut_tail(
+    layout: &Layout,
+    key: &SessionKey,
+    generation: u64,
+    source: &mut Source,
+    tail: Tail,
+) -> Result<Option<Mark>, Error> {
+    let path = source.path().to_owned();
+    let file = Arc::clone(source.file());
+    let newline_missing = match tail.state {
+        TailState::Clean => return Ok(None),
+        TailState::Padding => false,
+        TailState::Unterminated => true,
+        TailState::Torn { newline_missing } => newline_missing,
+    };
+    let mut mark = None;
+    if matches!(tail.state, TailState::Torn { .. }) {
+        let name = format!("{}.{generation}.{}.torn", key.file_stem(), tail.offset);
+        let quarantine = keep_aside(layout, source, tail.offset, &name)?;
+        mark = Some(Mark::Recovered { offset: tail.offset, bytes: tail.bytes, quarantine });
+    }
+    file.set_len(tail.offset).context("truncate", &path)?;
+    if newline_missing {
+        write_all(&*file, b"\n", tail.offset).context("write", &path)?;
+    }
+    Ok(mark)
+}
+
+/// Copies everything from `offset` on to a new file in `quarantine/`, durably, and returns its name.
+pub(crate) fn keep_aside(layout: &Layout, source: &mut Source, offset: u64, name: &str) -> Result<String, PathError> {
+    let folder = layout.quarantine();
+    // A store from a backup may lack the empty folder.
+    layout.fs.create_dir(&folder, layout.dir_mode).context("create folder", &folder)?;
+    let temp = atomic::TempFile::create(&*layout.fs, &folder.join(name), layout.file_mode)?;
+    let mut at = offset;
+    while at < source.length_bytes() {
+        let bytes = source.view(at, 1)?;
+        write_all(&*temp.file, bytes, at.saturating_sub(offset)).context("write", &temp.path)?;
+        at = at.saturating_add(to_u64(bytes.len()));
+    }
+    temp.file.sync_all().context("fsync", &temp.path)?;
+    let name = temp.persist_unique(name)?;
+    layout.fs.sync_dir(&folder).context("fsync folder", &folder)?;
+    Ok(name)
+}
+
+/// Writes the records after `proven_seq` again, each checked once more, to the place where it stands.
+fn rewrite(source: &mut Source, header: &Header, proven_seq: u64, data_start: u64) -> Result<(), PathError> {
+    let end = source.length_bytes();
+    let first = proven_seq.saturating_add(1);
+    let mut at =
+        seek::before(source, header.crc, first, data_start, end)?.map_or(data_start, |found| found.line.next());
+    while let Some(found) = seek::first_sound(source, header.crc, at, end)? {
+        let bytes = source.copy(found.line.offset, found.line.next())?;
+        let (file, path) = (Arc::clone(source.file()), source.path());
+        write_all(&*file, &bytes, found.line.offset).context("rewrite", path)?;
+        at = found.line.next();
+    }
+    Ok(())
+}
+
+pub(crate) fn damaged(key: &SessionKey, generation: u64, path: &Path, gap: Gap) -> Error {
+    Error::Damaged { key: key.clone(), generation, path: path.to_owned(), gap }
+}

@@ -1,0 +1,297 @@
+//! Commits to one transcript: one write, one fdatasync, and an answer for every way in which either can fail.
+//!
+//! Invariants: bytes below `row.length_bytes` are never rewritten; a record is acknowledged only after the fdatasync that
+//! began after its write; after a failed sync, or a rollback that failed, nothing is written or cut any more, not on drop
+//! either. Single-threaded: the session in front of it lets one leader in at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::atomic::TempFile;
+use crate::format::COMMIT_BYTES_MAX;
+use crate::frame::{self, Crc, Place};
+use crate::fs::{FsFile, IoContext as _, PathError, write_all};
+use crate::key::SessionKey;
+use crate::layout::Layout;
+use crate::lock::Lock;
+use crate::record::{Header, Mark, NewRecord};
+use crate::registry::Row;
+use crate::timestamp::Timestamp;
+use crate::transcript::source::{Info, to_u64};
+
+/// A buffer that grew beyond this for one large record is not kept.
+const BUFFER_KEPT_BYTES: usize = 2 * COMMIT_BYTES_MAX;
+
+/// Where a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) seq: u64,
+    pub(crate) crc: Crc,
+}
+
+/// How a commit can fail.
+#[derive(Debug, Clone)]
+pub(crate) enum CommitError {
+    /// The file is as it was before, durably.
+    RolledBack(PathError),
+    /// What is on disk is open; the writer is done for.
+    Poisoned { in_doubt: Option<(u64, u64)>, source: PathError },
+}
+
+/// The only writer of one transcript, and holder of its key's lock.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    layout: Layout,
+    file: Arc<dyn FsFile>,
+    path: PathBuf,
+    identity: (u64, u64),
+    lock: Lock,
+    seed: Crc,
+    /// The fold of everything written, durable or not.
+    row: Row,
+    /// The highest seq written before a successful fdatasync began.
+    durable_seq: u64,
+    /// Records of the last fdatasync: a seal proves them if they are more than one.
+    last_commit_records: u64,
+    buffer: Vec<u8>,
+    /// Set by the first failure that leaves the disk's content open.
+    poisoned: bool,
+}
+
+impl Writer {
+    /// Takes over a transcript that recovery has made durable up to `row`.
+    pub(crate) fn resume(
+        layout: &Layout,
+        file: Arc<dyn FsFile>,
+        path: PathBuf,
+        lock: Lock,
+        seed: Crc,
+        row: Row,
+    ) -> Result<Self, PathError> {
+        let identity = file.stat().context("stat", &path)?.identity;
+        let durable_seq = row.last_seq;
+        let layout = layout.clone();
+        Ok(Self {
+            layout,
+            file,
+            path,
+            identity,
+            lock,
+            seed,
+            row,
+            durable_seq,
+            last_commit_records: 0,
+            buffer: Vec::new(),
+            poisoned: false,
+        })
+    }
+
+    /// Creates a transcript with its first records: temp file, fsync, rename that replaces nothing, fsync of the folder.
+    ///
+    /// Every record may claim that the one before it is durable: the claims become visible by the rename only, and that
+    /// follows the fsync of them all.
+    pub(crate) fn give_birth(
+        layout: &Layout,
+        lock: Lock,
+        key: &SessionKey,
+        generation: u64,
+        records: &[&NewRecord],
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Written>), CommitError> {
+        let path = layout.transcript(key, generation);
+        let untouched = CommitError::RolledBack;
+        let mut buffer = Vec::new();
+        let header = Header::encode(&mut buffer, key, generation, None, now)
+            .context("get random bytes for", &path)
+            .map_err(untouched)?;
+        let mut row = Row::born(&header);
+        let mut written = Vec::with_capacity(records.len());
+        for record in records {
+            let durable = row.last_seq;
+            written.push(encode_record(&mut buffer, header.crc, &mut row, durable, record, now, 0));
+        }
+        let temp = TempFile::create(&*layout.fs, &path, layout.file_mode).map_err(untouched)?;
+        write_all(&*temp.file, &buffer, 0).context("write", &temp.path).map_err(untouched)?;
+        temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;
+        let file = temp.persist_new(&path).map_err(untouched)?;
+        // From here on a file is there: without the folder's fsync its name may or may not survive.
+        let in_doubt = (row.last_seq > 0).then_some((1, row.last_seq));
+        let transcripts = layout.transcripts();
+        let opened = layout
+            .fs
+            .sync_dir(&transcripts)
+            .context("fsync folder", &transcripts)
+            .and_then(|()| Self::resume(layout, file, path, lock, header.crc, row));
+        match opened {
+            Ok(writer) => Ok((writer, written)),
+            Err(source) => Err(CommitError::Poisoned { in_doubt, source }),
+        }
+    }
+
+    pub(crate) fn row(&self) -> &Row {
+        &self.row
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    /// Says how many records are written and not durable.
+    pub(crate) fn unsynced(&self) -> u64 {
+        self.row.last_seq.saturating_sub(self.durable_seq)
+    }
+
+    /// Writes the first of `records`, as many as one commit takes (at least one), and makes them durable if `sync`.
+    ///
+    /// One `pwrite` and, with `sync`, one `fdatasync`. Cost otherwise: an `lstat` and an `fstat`.
+    pub(crate) fn commit(
+        &mut self,
+        records: &[&NewRecord],
+        sync: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Written>, CommitError> {
+        self.check_ours()?;
+        let before = (self.row.length_bytes, self.row.last_seq);
+        let mut row = self.row.clone();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let mut written = Vec::with_capacity(records.len());
+        for record in records {
+            if !written.is_empty() && buffer.len().saturating_add(record.size_hint()) > COMMIT_BYTES_MAX {
+                break;
+            }
+            written.push(encode_record(&mut buffer, self.seed, &mut row, self.durable_seq, record, now, before.0));
+        }
+        let result = self.file.write_at(&buffer, before.0);
+        let complete = result.as_ref().is_ok_and(|count| *count == buffer.len());
+        buffer.shrink_to(BUFFER_KEPT_BYTES);
+        self.buffer = buffer;
+        if !complete {
+            // A short write is what a full disk gives before it says ENOSPC.
+            let error = result.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
+            return Err(self.roll_back(before, row.last_seq, error));
+        }
+        self.row = row;
+        if sync {
+            self.sync()?;
+        }
+        Ok(written)
+    }
+
+    /// Makes everything written durable with one fdatasync.
+    pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
+        if self.poisoned {
+            return Err(self.poison(self.row.last_seq, std::io::Error::other("an earlier failure")));
+        }
+        let records = self.unsynced();
+        if let Err(error) = self.file.sync_data() {
+            // Never tried again: the kernel may have dropped the pages and forgotten the error.
+            return Err(self.poison_with(self.row.last_seq, "fdatasync", error));
+        }
+        self.durable_seq = self.row.last_seq;
+        self.last_commit_records = records;
+        Ok(())
+    }
+
+    /// Makes everything durable and, if the last commit held more than one record, adds the seal that proves it. The seal
+    /// needs no fsync: what it claims is already true.
+    pub(crate) fn seal(&mut self) -> Result<(), CommitError> {
+        if self.unsynced() > 0 {
+            self.sync()?;
+        }
+        if self.last_commit_records > 1 {
+            let mark = NewRecord::mark(&Mark::Sealed);
+            self.commit(&[&mark], false, Timestamp::now())?;
+            self.last_commit_records = 0;
+        }
+        Ok(())
+    }
+
+    /// Looks whether file and lock are still ours and the length is as we left it: a file that someone replaced, edited or
+    /// restored is not written to any more.
+    fn check_ours(&mut self) -> Result<(), CommitError> {
+        if self.poisoned {
+            return Err(self.poison(self.row.last_seq, std::io::Error::other("an earlier failure")));
+        }
+        let named = self.layout.fs.stat(&self.path);
+        let problem = match &named {
+            Err(_) => Some("the transcript can not be found any more"),
+            Ok(stat) if stat.identity != self.identity => Some("the transcript was replaced by another file"),
+            Ok(stat) if stat.length_bytes != self.row.length_bytes => {
+                Some("the transcript was changed by someone else")
+            }
+            Ok(_) => match self.lock.is_held() {
+                Ok(true) => None,
+                _ => Some("the lock file was removed"),
+            },
+        };
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(self.poison(self.row.last_seq, std::io::Error::other(problem))),
+        }
+    }
+
+    /// Takes a failed write back: truncate and fdatasync before anything else is written.
+    fn roll_back(
+        &mut self,
+        (length_bytes, last_seq): (u64, u64),
+        attempted_seq: u64,
+        error: std::io::Error,
+    ) -> CommitError {
+        let undone = self.file.set_len(length_bytes).and_then(|()| self.file.sync_data());
+        match undone {
+            Ok(()) => {
+                // The fdatasync covered earlier unsynced records too.
+                if self.durable_seq < last_seq {
+                    self.last_commit_records = last_seq.saturating_sub(self.durable_seq);
+                    self.durable_seq = last_seq;
+                }
+                let source = PathError { operation: "write to", path: self.path.clone(), source: Arc::new(error) };
+                CommitError::RolledBack(source)
+            }
+            Err(_) => self.poison_with(attempted_seq, "write to (and then to take back)", error),
+        }
+    }
+
+    fn poison(&mut self, last_seq: u64, error: std::io::Error) -> CommitError {
+        self.poison_with(last_seq, "write to", error)
+    }
+
+    fn poison_with(&mut self, last_seq: u64, operation: &'static str, error: std::io::Error) -> CommitError {
+        self.poisoned = true;
+        let in_doubt = (last_seq > self.durable_seq).then(|| (self.durable_seq.saturating_add(1), last_seq));
+        let source = PathError { operation, path: self.path.clone(), source: Arc::new(error) };
+        CommitError::Poisoned { in_doubt, source }
+    }
+}
+
+/// Encodes the record that follows `row` and folds it; `file_length_bytes` is what the file had before the buffer.
+fn encode_record(
+    buffer: &mut Vec<u8>,
+    seed: Crc,
+    row: &mut Row,
+    durable: u64,
+    record: &NewRecord,
+    now: Timestamp,
+    file_length_bytes: u64,
+) -> Written {
+    let content = record.content(now);
+    let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };
+    let crc = frame::encode(buffer, seed, place, &content);
+    let info = Info {
+        seq: place.seq,
+        durable,
+        prev: place.prev,
+        crc,
+        ts: content.ts,
+        is_mark: content.kind == crate::format::KIND_MARK,
+        is_activity: crate::record::is_activity(content.kind),
+    };
+    let mark = info.is_mark.then(|| Mark::parse(content.body));
+    row.fold(file_length_bytes.saturating_add(to_u64(buffer.len())), &info, mark.as_ref());
+    Written { seq: place.seq, crc }
+}
