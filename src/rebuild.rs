@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::index::{self, How, Indexed};
-use crate::key::SessionKey;
+use crate::key::{SessionKey, TranscriptName};
 use crate::registry::Rows;
 use crate::store::Store;
 use crate::transcript::recover::Trust;
@@ -120,16 +120,21 @@ impl Store {
         let stems = old.stems();
         progress.expect(names.len(), 0);
         let how = How { trust: Trust::Nothing, truncate: !options.no_truncate, accept_loss: options.accept_loss };
-        let parts = in_parallel(options.jobs, &names, |_, name| {
-            let key = stems.get(&name.stem);
-            let row = key.and_then(|key| old.get(key, name.generation));
-            let indexed = index::index(layout, name, key, row, how);
-            progress.done(indexed.bytes);
-            indexed
+        // The generations of a key share a lock, so one job does them one after the other.
+        let keys: Vec<_> = names.chunk_by(|a, b| a.stem == b.stem).collect();
+        let parts = in_parallel(options.jobs, &keys, |_, generations| {
+            let index = |name: &TranscriptName| {
+                let key = stems.get(&name.stem);
+                let row = key.and_then(|key| old.get(key, name.generation));
+                let indexed = index::index(layout, name, key, row, how);
+                progress.done(indexed.bytes);
+                indexed
+            };
+            generations.iter().map(index).collect::<Vec<_>>()
         });
         let mut rebuilt = Rebuilt { sessions: u64::try_from(names.len()).unwrap_or(u64::MAX), ..Rebuilt::default() };
         let mut rows = Rows::default();
-        for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts) {
+        for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts.into_iter().flatten()) {
             let key = stems.get(&name.stem).cloned().or_else(|| SessionKey::new(&row.as_ref()?.key).ok());
             let path = layout.transcripts().join(name.to_string());
             let note =

@@ -2,12 +2,12 @@
 //!
 //! Takes no lock and writes nothing; safe beside live writers, whose moving tails are looked at twice before they are judged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::fs::IoContext as _;
+use crate::fs::{IoContext as _, OpenMode, PathError};
 use crate::index;
 use crate::key::{SessionKey, TranscriptName};
 use crate::registry::{RegistryState, Row};
@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::store::inner::Inner;
 use crate::transcript::reader::{Reader, Records};
 use crate::transcript::scan::{Defect, Gap, Step, Tail, TailState};
+use crate::transcript::source::{Line, Source};
 
 /// What a finding is about.
 #[derive(Debug, Clone)]
@@ -339,9 +340,18 @@ fn verify_one(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>, de
             error if error.is_not_found() => return Report::default(),
             error => FindingKind::Unreadable(error),
         };
-        report.findings.push(Finding::new(kind, path).about(key, name.generation));
+        // What is wrong with a header concerns its line.
+        let is_header = matches!(kind, FindingKind::UnsupportedFormat | FindingKind::Misfiled);
+        let bytes = if is_header { first_line_bytes(inner, &path).unwrap_or(0) } else { 0 };
+        report.findings.push(Finding { bytes, ..Finding::new(kind, path).about(key, name.generation) });
     }
     report
+}
+
+fn first_line_bytes(inner: &Inner, path: &Path) -> Result<u64, PathError> {
+    let file = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?;
+    let length_bytes = file.stat().context("stat", path)?.length_bytes;
+    Ok(Source::new(file.into(), path, length_bytes, false).line(0)?.next())
 }
 
 fn open(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>) -> Result<(Reader, Option<SessionKey>), Error> {
@@ -355,7 +365,7 @@ fn open(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>) -> Resul
         return Ok((inner.reader(&key, name.generation)?, Some(key)));
     }
     let path = inner.layout.transcripts().join(name.to_string());
-    let file = inner.layout.fs.open(&path, crate::fs::OpenMode::Read).context("open", &path)?;
+    let file = inner.layout.fs.open(&path, OpenMode::Read).context("open", &path)?;
     let reader = Reader::new(file.into(), &path, None, std::sync::Arc::new(|_| None))?;
     Ok((reader, None))
 }
@@ -398,7 +408,7 @@ fn judge(
 }
 
 impl Records {
-    fn is_json(&mut self, line: &crate::transcript::source::Line) -> Result<bool, Error> {
+    fn is_json(&mut self, line: &Line) -> Result<bool, Error> {
         let bytes = self.line_bytes(line)?;
         Ok(serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok())
     }
