@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::map::Map;
+pub use crate::map::Map;
 
 /// An I/O error with the operation that failed and the path it was about; cheap to clone, since one failed commit is
 /// reported to every append that waited for it.

@@ -60,7 +60,7 @@ impl Drop for Handle {
 pub struct Flushed {
     /// Sessions that had unsynced records and have none any more: one fdatasync each.
     pub sessions: usize,
-    /// Sessions that could not be flushed, with the reason.
+    /// Sessions that could not be flushed (or, by a close, sealed), with the reason.
     pub failures: Vec<(SessionKey, Error)>,
 }
 

@@ -351,16 +351,14 @@ impl Lead<'_> {
         }
         let Some(writer) = self.writer.as_mut() else { return Ok(()) };
         let sealed = writer.seal();
-        if let Err(error) = sealed {
-            // A seal that found no room is no loss; everything else is.
-            if !matches!(error, CommitError::RolledBack(_)) {
-                return Err(self.failed(error));
-            }
+        if let Err(error @ CommitError::Poisoned { .. }) = sealed {
+            return Err(self.failed(error));
         }
         if let Some(writer) = self.writer.take() {
             self.inner.fold(&self.slot.key, writer.row());
         }
-        Ok(())
+        // A seal that found no room is no loss, but a full disk is worth telling.
+        sealed.map_err(|error| self.failed(error))
     }
 
     fn fold_if_durable(&self) {

@@ -377,10 +377,11 @@ impl Inner {
     }
 
     /// Brings the rows up to date with every transcript: those of other processes, those of a registry that was lost.
-    fn index_stale(&self) -> Result<(), Error> {
+    /// Not those of the `poisoned`: nothing of ours touches their files before somebody asks for that.
+    fn index_stale(&self, poisoned: &[String]) -> Result<(), Error> {
         let rows = self.rows();
         let keys = rows.stems();
-        for name in self.layout.list()? {
+        for name in self.layout.list()?.into_iter().filter(|name| !poisoned.contains(&name.stem)) {
             let key = keys.get(&name.stem);
             let row = key.and_then(|key| rows.get(key, name.generation));
             if row.is_none_or(|row| !self.confirms(row))
@@ -399,16 +400,21 @@ impl Inner {
             return Ok(flushed);
         }
         self.keeper.stop();
-        let open = self.open().clone();
+        let open = std::mem::take(&mut *self.open());
+        let mut poisoned = Vec::new();
         for slot in open {
             let had_unsynced = slot.has_unsynced();
             match slot.submit(self, Job::Release) {
                 Ok(_) => flushed.sessions = flushed.sessions.saturating_add(usize::from(had_unsynced)),
-                Err(error) => flushed.failures.push((slot.key.clone(), error)),
+                Err(error) => {
+                    if matches!(error, Error::Poisoned { .. }) {
+                        poisoned.push(slot.key.file_stem());
+                    }
+                    flushed.failures.push((slot.key.clone(), error));
+                }
             }
         }
-        self.open().clear();
-        self.index_stale()?;
+        self.index_stale(&poisoned)?;
         self.save_registry()?;
         Ok(flushed)
     }

@@ -170,7 +170,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] when buffered records can not be made durable.
+    /// [`Error::Poisoned`] when buffered records can not be made durable; [`Error::WriteFailed`] when there was no room for the
+    /// seal, which is no loss.
     pub fn release(&self) -> Result<(), Error> {
         self.slot.submit(self.store.inner(), Job::Release).map(drop)
     }

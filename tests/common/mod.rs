@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses some of it")]
 
+pub mod faulty;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
