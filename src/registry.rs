@@ -138,13 +138,14 @@ impl Row {
         frame::encode(out, Crc::ZERO, Place { seq: index, durable: 0, prev: Crc::ZERO }, &content);
     }
 
-    fn decode(line: &[u8]) -> Option<Self> {
+    /// Reads a row and the index of its line.
+    fn decode(line: &[u8]) -> Option<(u64, Self)> {
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
         let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
         let mut row: Self = serde_json::from_slice(body).ok().filter(|_| head.kind == KIND_ROW)?;
         SessionKey::new(&row.key).ok()?;
         row.last_ts = head.ts;
-        Some(row)
+        Some((head.seq, row))
     }
 }
 
@@ -156,7 +157,7 @@ pub enum RegistryState {
     Sound,
     /// No file.
     Missing,
-    /// Some line is not a row; the others were used.
+    /// Some line is not the row that belongs there; those that are rows were used.
     Unusable {
         /// First bad line, counted from 1.
         line: u64,
@@ -190,10 +191,14 @@ impl Rows {
             return (rows, state);
         }
         for (line, number) in body.split(|byte| *byte == b'\n').zip(1..) {
-            match Row::decode(line) {
-                Some(row) => rows.put(row),
-                None if state == RegistryState::Sound => state = RegistryState::Unusable { line: number },
-                None => {}
+            let decoded = Row::decode(line);
+            // A row that is not in its place is believed all the same: as a witness it costs a look at its file at most.
+            let in_place = decoded.as_ref().is_some_and(|(index, _)| index.checked_add(1) == Some(number));
+            if !in_place && state == RegistryState::Sound {
+                state = RegistryState::Unusable { line: number };
+            }
+            if let Some((_, row)) = decoded {
+                rows.put(row);
             }
         }
         (rows, state)

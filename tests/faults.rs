@@ -74,7 +74,9 @@ fn run(folder: &Path, fs: &FaultyFs) -> Ledger {
                     ledger.errors.push(error);
                 }
             }
-            if round == 1 && let Err(error) = session.release() {
+            if round == 1
+                && let Err(error) = session.release()
+            {
                 session.reopen().unwrap();
                 ledger.errors.push(error);
             }
@@ -92,7 +94,9 @@ fn check(folder: &Path, ledger: &Ledger, story: &str) {
     let store = Store::open(folder).unwrap();
     for (at, key) in KEYS.iter().enumerate() {
         let session = store.session(key).unwrap();
-        session.append(NewRecord::json(r#""after""#).unwrap()).unwrap_or_else(|error| panic!("{story}: {key}: {error}"));
+        session
+            .append(NewRecord::json(r#""after""#).unwrap())
+            .unwrap_or_else(|error| panic!("{story}: {key}: {error}"));
         let mut found = bodies(&session);
         assert_eq!(found.pop().as_deref(), Some(r#""after""#), "{story}: {key}");
         // In order of submission, none twice, none of anybody else.

@@ -168,7 +168,10 @@ fn a_rebuild_folds_the_same_rows() {
         let registry = fs::read_to_string(folder.path().join("registry.jsonl")).unwrap();
         for (key, generation, session) in sessions(&expected) {
             let Some(row) = session["row"].as_str() else { continue };
-            assert!(registry.contains(&format!(",\"body\":{row},\"crc\":\"")), "{case} {key} {generation}: {row}\n{registry}");
+            assert!(
+                registry.contains(&format!(",\"body\":{row},\"crc\":\"")),
+                "{case} {key} {generation}: {row}\n{registry}"
+            );
         }
         let golden = self::folder().join(&case).join("registry.jsonl");
         if case.starts_with("registry-good") {
@@ -186,7 +189,11 @@ fn an_append_is_taken_or_refused_without_a_change() {
             let appended = store.session(&key).unwrap().append(NewRecord::json(r#""appended""#).unwrap());
             if session["appendable"] != json!(true) {
                 assert!(appended.is_err(), "{case} {key}: {appended:?}");
-                assert_eq!(common::contents(&folder.path().join("transcripts")), before, "{case}: a refused append changed something");
+                assert_eq!(
+                    common::contents(&folder.path().join("transcripts")),
+                    before,
+                    "{case}: a refused append changed something"
+                );
                 continue;
             }
             let receipt = appended.unwrap_or_else(|error| panic!("{case} {key}: {error}"));

@@ -37,8 +37,9 @@ fn golden() -> Golden {
     store.close().unwrap();
     let path = session.path(None).unwrap();
     let bytes = fs::read(&path).unwrap();
-    let starts: Vec<_> =
-        std::iter::once(0).chain(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)).collect();
+    let starts: Vec<_> = std::iter::once(0)
+        .chain(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
+        .collect();
     let (starts, end) = (starts[..starts.len() - 1].to_vec(), *starts.last().unwrap());
     assert_eq!((end, starts.len()), (bytes.len(), 7), "header, five records, a seal");
     let mut all: Vec<_> = (1..=5).map(|number| Some(numbered(number).body().to_owned())).collect();
@@ -142,7 +143,8 @@ fn a_cut_anywhere_leaves_a_prefix_and_keeps_the_cut_bytes() {
         let mut expected = kept;
         expected.push(r#""next""#.to_owned());
         assert_eq!(bodies(&store.session(KEY).unwrap()), expected, "cut at {cut}");
-        let aside: Vec<u8> = common::contents(&folder.path().join("quarantine")).into_iter().flat_map(|file| file.1).collect();
+        let aside: Vec<u8> =
+            common::contents(&folder.path().join("quarantine")).into_iter().flat_map(|file| file.1).collect();
         let wanted: &[u8] = if torn { &golden.bytes[golden.starts[line]..cut] } else { b"" };
         assert_eq!(aside, wanted, "cut at {cut}");
         let healed = fs::read(&path).unwrap();
@@ -189,14 +191,19 @@ fn a_flipped_bit_is_damage_and_costs_its_own_record_only() {
         let newline = at == golden.end(line);
         let store = Options::new().open_read_only(folder.path()).unwrap();
         let items: Vec<_> = store.session(KEY).unwrap().records().unwrap().map(|item| item.unwrap()).collect();
-        let gaps: Vec<_> = items.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(*gap) } else { None }).collect();
+        let gaps: Vec<_> =
+            items.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(*gap) } else { None }).collect();
         assert_eq!(gaps.len(), 1, "{story}: {gaps:?}");
         let found: Vec<_> = items.iter().filter_map(common::body).filter(|body| body != "gap").collect();
         let sound = golden.bodies((0..7).filter(|other| newline || *other != line));
         assert_eq!(found, sound, "{story}");
         let gap = gaps[0];
         if newline {
-            assert_eq!((gap.defect, gap.offset, gap.bytes, gap.lost), (Defect::Separator, at as u64, 1, None), "{story}");
+            assert_eq!(
+                (gap.defect, gap.offset, gap.bytes, gap.lost),
+                (Defect::Separator, at as u64, 1, None),
+                "{story}"
+            );
         } else {
             let wanted = golden.starts[line] as u64;
             assert_eq!(gap.offset, wanted, "{story}");

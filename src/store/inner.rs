@@ -204,11 +204,9 @@ impl Inner {
         self.save_registry()
     }
 
-    /// Says whether a transcript is as long as its row says.
+    /// Says whether a transcript is exactly what its row says.
     fn confirms(&self, row: &Row) -> bool {
-        let Ok(key) = SessionKey::new(&row.key) else { return false };
-        let path = self.layout.transcript(&key, row.generation);
-        self.layout.fs.stat(&path).is_ok_and(|stat| stat.length_bytes == row.length_bytes)
+        SessionKey::new(&row.key).is_ok_and(|key| recover::agrees(&self.layout, &key, row).unwrap_or(false))
     }
 
     // --- looking

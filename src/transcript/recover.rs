@@ -122,6 +122,23 @@ pub(crate) fn judge(
     Ok(Judgement { header, row: folded, damage, tail, proven_seq, from_anchor: anchor.is_some(), data_start, source })
 }
 
+/// Says whether a transcript is exactly what its row says: same header id, same length, same last record. Costs two reads.
+pub(crate) fn agrees(layout: &Layout, key: &SessionKey, row: &Row) -> Result<bool, PathError> {
+    let path = layout.transcript(key, row.generation);
+    let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Read).context("open", &path)?.into();
+    let length_bytes = file.stat().context("stat", &path)?.length_bytes;
+    if length_bytes != row.length_bytes {
+        return Ok(false);
+    }
+    let mut source = Source::new(file, &path, length_bytes, false);
+    match HeaderState::read(&mut source)? {
+        HeaderState::Sound { header, separator: None, .. } if header.body.id == row.id => {
+            is_anchored(&mut source, &header, row)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Reads a mark's body; one that is too long to be ours is unknown.
 fn read_mark(source: &mut Source, line: &Line, seed: frame::Crc) -> Result<Option<Mark>, PathError> {
     let bytes = source.copy(line.offset, line.end())?;
