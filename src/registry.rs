@@ -126,11 +126,6 @@ impl Row {
         }
     }
 
-    /// Says whether this row knows more durable records of the same transcript than `file`, the row folded from its bytes.
-    pub(crate) fn witnesses_loss(&self, file: &Self) -> bool {
-        self.id == file.id && self.durable_seq > file.last_seq
-    }
-
     fn encode(&self, out: &mut Vec<u8>, index: u64) {
         let body = serde_json::to_string(self).unwrap_or_default();
         let content = Content { ts: self.last_ts, kind: KIND_ROW, id_json: None, body: &body };

@@ -178,7 +178,7 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
                 match gap.defect {
                     Defect::Misplaced => strays.extend(stray(&mut walk.source, &gap, seed)?),
                     Defect::Duplicate | Defect::Fork if gap.bytes > 0 => {
-                        plan.set_aside = plan.set_aside.saturating_add(1)
+                        plan.set_aside = plan.set_aside.saturating_add(1);
                     }
                     _ => {}
                 }

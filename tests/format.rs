@@ -200,8 +200,8 @@ fn an_append_is_taken_or_refused_without_a_change() {
             let kept: Vec<_> = session["items"].as_array().unwrap().iter().map(|item| item["body"].clone()).collect();
             let read = store.session(&key).unwrap().read(&ReadOptions::new().generation(generation)).unwrap();
             let found: Vec<_> = read
-                .filter_map(|item| match item.unwrap() {
-                    Item::Record(record) => Some(json!(record.body())),
+                .map(|item| match item.unwrap() {
+                    Item::Record(record) => json!(record.body()),
                     gap => panic!("{case} {key}: {gap:?}"),
                 })
                 .collect();

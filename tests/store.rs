@@ -216,7 +216,7 @@ fn reading_takes_every_way() {
     assert_eq!(backward, (1..=3010).rev().collect::<Vec<_>>());
     for count in [0, 1, 31, 32, 33, 1000, 5000] {
         let last: Vec<_> = session.last(count).unwrap().into_iter().map(|item| seq(Ok(item))).collect();
-        assert_eq!(last, (3011 - count.min(3010) as u64..=3010).collect::<Vec<_>>(), "last {count}");
+        assert_eq!(last, (3011 - u64::try_from(count.min(3010)).unwrap()..=3010).collect::<Vec<_>>(), "last {count}");
     }
     assert_eq!(session.get(1234).unwrap().unwrap().body(), numbered(1234).body());
     assert!(session.get(4000).unwrap().is_none());

@@ -79,6 +79,10 @@ impl Golden {
     }
 }
 
+fn u64_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap()
+}
+
 /// Runs `work` for 0..count on many threads: a reader waits a moment before it believes a bad tail.
 fn for_each(count: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
@@ -171,7 +175,8 @@ fn a_cut_below_what_the_registry_saw_durable_is_loss() {
         refuses(&golden, folder.path(), &golden.bytes[..cut], &format!("cut at {cut}"));
         let store = Options::new().open_read_only(folder.path()).unwrap();
         let items: Vec<_> = store.session(KEY).unwrap().records().unwrap().map(|item| item.unwrap()).collect();
-        let last_lost = items.iter().filter_map(|item| if let Item::Gap(gap) = item { gap.lost } else { None }).last();
+        let last_lost =
+            items.iter().filter_map(|item| if let Item::Gap(gap) = item { gap.lost } else { None }).next_back();
         if cut >= golden.starts[1] && cut != golden.end(5) {
             assert_eq!(last_lost.map(|lost| lost.1), Some(5), "cut at {cut}: {items:?}");
         }
@@ -201,17 +206,17 @@ fn a_flipped_bit_is_damage_and_costs_its_own_record_only() {
         if newline {
             assert_eq!(
                 (gap.defect, gap.offset, gap.bytes, gap.lost),
-                (Defect::Separator, at as u64, 1, None),
+                (Defect::Separator, u64_of(at), 1, None),
                 "{story}"
             );
         } else {
-            let wanted = golden.starts[line] as u64;
+            let wanted = u64_of(golden.starts[line]);
             assert_eq!(gap.offset, wanted, "{story}");
-            assert_eq!(gap.bytes, (golden.end(line) + 1) as u64 - wanted, "{story}");
+            assert_eq!(gap.bytes, u64_of(golden.end(line) + 1) - wanted, "{story}");
             assert_eq!(gap.defect == Defect::Header, line == 0, "{story}");
             if line > 0 {
                 let (from, to) = gap.lost.unwrap();
-                assert_eq!(from, line as u64, "{story}");
+                assert_eq!(from, u64_of(line), "{story}");
                 // A flip that makes a newline leaves two bad lines; behind the last record nobody can tell one from two.
                 let two_lines = bytes[at] == b'\n';
                 assert!(to == from || (two_lines && line == 6 && to == from + 1), "{story}: {from} to {to}");

@@ -113,11 +113,11 @@ impl Slot {
             if let Some(answer) = state.answers.remove(&ticket) {
                 return answer;
             }
-            if !state.led {
-                state = self.lead(inner, state);
+            state = if state.led {
+                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
+                self.lead(inner, state)
+            };
         }
     }
 
@@ -336,13 +336,9 @@ impl Lead<'_> {
         }
         let Some(writer) = self.writer.as_mut().filter(|writer| writer.unsynced() > 0) else { return Ok(0) };
         let unsynced = writer.unsynced();
-        match writer.sync() {
-            Err(error) => Err(self.failed(error)),
-            Ok(()) => {
-                self.fold_if_durable();
-                Ok(unsynced)
-            }
-        }
+        writer.sync().map_err(|error| self.failed(error))?;
+        self.fold_if_durable();
+        Ok(unsynced)
     }
 
     fn release(&mut self) -> Result<(), Error> {

@@ -213,12 +213,11 @@ impl Inner {
 
     /// Returns the generation asked for, or the newest, if it exists.
     pub(crate) fn generation(&self, key: &SessionKey, generation: Option<u64>) -> Result<u64, Error> {
-        let found = match generation {
-            Some(generation) => folder::exists(&self.layout, key, generation)?.then_some(generation),
-            None => {
-                let row = self.registry().rows.newest(key).cloned();
-                self.folder.newest(&self.layout, key, row.as_ref())?
-            }
+        let found = if let Some(generation) = generation {
+            folder::exists(&self.layout, key, generation)?.then_some(generation)
+        } else {
+            let row = self.registry().rows.newest(key).cloned();
+            self.folder.newest(&self.layout, key, row.as_ref())?
         };
         found.ok_or_else(|| Error::SessionNotFound { key: key.clone(), generation })
     }
@@ -306,7 +305,7 @@ impl Inner {
             }
         };
         let mut open = self.open();
-        if !open.iter().any(|open| std::ptr::eq(&**open, slot)) {
+        if !open.iter().any(|open| open.key == slot.key) {
             open.extend(self.slots().get(key).and_then(Weak::upgrade));
         }
         drop(open);
@@ -351,7 +350,7 @@ impl Inner {
 
     /// Takes a closed session out of the list of open ones.
     pub(crate) fn writer_closed(&self, slot: &Slot) {
-        self.open().retain(|open| !std::ptr::eq(&**open, slot));
+        self.open().retain(|open| open.key != slot.key);
     }
 
     pub(crate) fn forget_poisoned(&self, slot: &Slot) {

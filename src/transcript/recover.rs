@@ -39,8 +39,6 @@ pub(crate) struct Judgement {
     pub(crate) tail: Option<Tail>,
     /// The highest seq that some later claim or the registry's row proves durable.
     pub(crate) proven_seq: u64,
-    /// The row's anchor checked, so only the suffix was read.
-    pub(crate) from_anchor: bool,
     pub(crate) data_start: u64,
     pub(crate) source: Source,
 }
@@ -53,8 +51,6 @@ pub(crate) struct Recovered {
     pub(crate) row: Row,
     /// Set when torn bytes were cut; the mark is still to be appended.
     pub(crate) mark: Option<Mark>,
-    /// The file was read whole although there was a row for it.
-    pub(crate) row_was_stale: bool,
 }
 
 /// Whether a row that agrees with its file spares reading what it covers.
@@ -119,7 +115,7 @@ pub(crate) fn judge(
         }
     };
     let source = walk.source;
-    Ok(Judgement { header, row: folded, damage, tail, proven_seq, from_anchor: anchor.is_some(), data_start, source })
+    Ok(Judgement { header, row: folded, damage, tail, proven_seq, data_start, source })
 }
 
 /// Says whether a transcript is exactly what its row says: same header id, same length, same last record. Costs two reads.
@@ -185,8 +181,7 @@ pub(crate) fn recover(
     if let Some(gap) = judged.damage {
         return Err(damaged(key, generation, &path, gap));
     }
-    let Judgement { header, row: folded, tail, proven_seq, from_anchor, data_start, mut source, .. } = judged;
-    let row_was_stale = row.is_some() && !from_anchor;
+    let Judgement { header, row: folded, tail, proven_seq, data_start, mut source, .. } = judged;
     let mut mark = None;
     if let Some(tail) = tail {
         mark = cut_tail(layout, key, generation, &mut source, tail)?;
@@ -199,7 +194,7 @@ pub(crate) fn recover(
     file.sync_data().context("fdatasync", &path)?;
     let transcripts = layout.transcripts();
     layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
-    Ok(Recovered { file, header, row: folded, mark, row_was_stale })
+    Ok(Recovered { file, header, row: folded, mark })
 }
 
 /// Puts the end of the file in order; torn bytes are first kept.

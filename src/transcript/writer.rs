@@ -4,7 +4,7 @@
 //! began after its write; after a failed sync, or a rollback that failed, nothing is written or cut any more, not on drop
 //! either. Single-threaded: the session in front of it lets one leader in at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::atomic::TempFile;
@@ -130,10 +130,6 @@ impl Writer {
 
     pub(crate) fn row(&self) -> &Row {
         &self.row
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(crate) fn durable_seq(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! A file system that counts every operation and can fail the k-th of a kind.
 
-#![allow(dead_code, reason = "every test file uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses some of it")]
 
 use std::collections::BTreeMap;
 use std::io;

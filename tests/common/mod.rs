@@ -1,6 +1,6 @@
 //! What several test files share.
 
-#![allow(dead_code, reason = "every test file uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses some of it")]
 
 pub mod faulty;
 
