@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::Receipt;
+use crate::damage::Gap;
 use crate::fs::PathError;
 use crate::key::{KeyError, SessionKey};
 use crate::lock::Holder;
+use crate::record::Receipt;
 use crate::record::RecordError;
-use crate::transcript::scan::Gap;
 
 /// An operation on a store or a session failed.
 ///

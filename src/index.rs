@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::damage::{Tail, TailState};
 use crate::error::Error;
 use crate::fs::{FsFile, IoContext as _, OpenMode};
 use crate::key::{SessionKey, TranscriptName};
 use crate::layout::Layout;
 use crate::lock::{Lock, LockError};
-use crate::record::{Mark, NewRecord};
+use crate::mark::Mark;
+use crate::record::NewRecord;
 use crate::registry::Row;
 use crate::timestamp::Timestamp;
-use crate::transcript::header::HeaderState;
+use crate::transcript::first_line::HeaderState;
 use crate::transcript::recover::{self, Judgement, Trust};
-use crate::transcript::scan::{Tail, TailState};
 use crate::transcript::source::Source;
 use crate::transcript::writer::{CommitError, Writer};
 

@@ -58,7 +58,13 @@ pub mod fs;
 
 pub mod atomic;
 
+mod mark;
+
 mod record;
+
+mod header;
+
+mod damage;
 
 mod lock;
 
@@ -81,16 +87,18 @@ mod rebuild;
 mod repair;
 
 pub use atomic::Durability;
+pub use damage::{Defect, Gap, Tail, TailState};
 pub use error::Error;
 pub use frame::{Crc, FrameDefect};
+pub use header::Parent;
 pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
+pub use mark::Mark;
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
-pub use record::{Mark, NewRecord, Parent, Record, RecordError};
+pub use record::{NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row, SessionState};
 pub use repair::Repaired;
-pub use store::{Flushed, Listed, Options, ReadOptions, Receipt, Session, Store};
+pub use store::{Flushed, Listed, Options, ReadOptions, Session, Store};
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::reader::{Backward, Item, Records};
-pub use transcript::scan::{Defect, Gap, Tail, TailState};
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

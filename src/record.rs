@@ -1,4 +1,4 @@
-//! Records as callers see them: what is given to an append, what a read gives back, and the store's own marks.
+//! Records as callers see them: what is given to an append, what proves it, what a read gives back.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::format::{
     FRAME_TAIL_BYTES, ID_BYTES_MAX, KIND_DEFAULT, KIND_HEADER, KIND_MARK, KIND_META_PREFIX, NESTING_MAX,
 };
-use crate::frame::{self, Content, Crc, FrameDefect};
+use crate::frame::{self, Content, Crc, FrameDefect, Head};
 use crate::key::SessionKey;
+use crate::mark::Mark;
 use crate::timestamp::Timestamp;
 
 /// A frame without id, kind and body, its numbers at their longest: what the size limit adds to them.
@@ -324,135 +325,39 @@ pub(crate) fn is_activity(kind: &str) -> bool {
     kind != KIND_HEADER && kind != KIND_MARK && !kind.starts_with(KIND_META_PREFIX)
 }
 
-/// A state change that the store recorded about a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mark", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Mark {
-    /// The last commit is proven: a writer that went idle says so.
-    Sealed,
-    /// Left by a repair for records that are lost; carries `to_seq` as its own seq.
-    Gap {
-        /// First lost.
-        from_seq: u64,
-        /// Last lost.
-        to_seq: u64,
-    },
-    /// A torn tail was cut at open.
-    Recovered {
-        /// Where the transcript was cut.
-        offset: u64,
-        /// How much was cut.
-        bytes: u64,
-        /// Name of the file in `quarantine/` that keeps it.
-        quarantine: String,
-    },
-    /// This generation is closed; the next append opens another.
-    Reset {
-        /// Why, in the caller's words.
-        #[serde(default)]
-        reason: String,
-    },
-    /// The session's title.
-    Title {
-        /// Text for listings.
-        title: String,
-    },
-    /// A mark of a later version, kept and ignored.
-    #[serde(other)]
-    Unknown,
-}
-
-impl Mark {
-    /// Reads a mark's body; what is not understood is [`Mark::Unknown`].
-    pub(crate) fn parse(body: &str) -> Self {
-        serde_json::from_str(body).unwrap_or(Self::Unknown)
-    }
-}
-
-/// Line 0 of a transcript.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) body: HeaderBody,
+/// What a walk needs to know of a sound record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Info {
+    pub(crate) seq: u64,
+    pub(crate) durable: u64,
+    pub(crate) prev: Crc,
     pub(crate) crc: Crc,
     pub(crate) ts: Timestamp,
-    /// Newline included.
-    pub(crate) length_bytes: u64,
+    pub(crate) is_mark: bool,
+    pub(crate) is_activity: bool,
 }
 
-/// The body of line 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct HeaderBody {
-    pub(crate) format: u32,
-    pub(crate) key: String,
-    pub(crate) generation: u64,
-    pub(crate) id: String,
-    pub(crate) parent: Option<Parent>,
+impl Info {
+    pub(crate) fn new(head: &Head<'_>, crc: Crc) -> Self {
+        let Head { seq, durable, prev, ts, kind, .. } = *head;
+        Self { seq, durable, prev, crc, ts, is_mark: kind == KIND_MARK, is_activity: is_activity(kind) }
+    }
 }
 
-/// Where a forked session came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Proof of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Parent {
-    /// The key it was forked from.
-    pub key: String,
+pub struct Receipt {
+    /// The session's key.
+    pub key: SessionKey,
     /// Its generation.
     pub generation: u64,
-    /// The last record taken along.
+    /// The record's number in it.
     pub seq: u64,
-}
-
-/// Why line 0 is not a header that we can go on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HeaderDefect {
-    /// Damage.
-    Bad,
-    /// Sound, but of another format.
-    Format(u64),
-}
-
-impl Header {
-    /// Encodes line 0 of a new transcript.
-    pub(crate) fn encode(
-        out: &mut Vec<u8>,
-        key: &SessionKey,
-        generation: u64,
-        parent: Option<Parent>,
-        now: Timestamp,
-    ) -> std::io::Result<Self> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(std::io::Error::other)?;
-        let id = format!("{:032x}", u128::from_be_bytes(id));
-        let body =
-            HeaderBody { format: crate::format::FORMAT_VERSION, key: key.as_str().to_owned(), generation, id, parent };
-        let text = serde_json::to_string(&body).map_err(std::io::Error::other)?;
-        let start = out.len();
-        let content = Content { ts: now, kind: KIND_HEADER, id_json: None, body: &text };
-        let crc = frame::encode(out, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
-        let length_bytes = u64::try_from(out.len().saturating_sub(start)).unwrap_or(u64::MAX);
-        Ok(Self { body, crc, ts: now, length_bytes })
-    }
-
-    /// Reads line 0, given without its newline.
-    pub(crate) fn decode(line: &[u8]) -> Result<Self, HeaderDefect> {
-        #[derive(Deserialize)]
-        struct AnyFormat {
-            format: u64,
-        }
-        let (head, crc) = frame::decode(line, Crc::ZERO).map_err(|_| HeaderDefect::Bad)?;
-        if head.seq != 0 || head.kind != KIND_HEADER || head.prev != Crc::ZERO || head.id_json.is_some() {
-            return Err(HeaderDefect::Bad);
-        }
-        let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-        // The number first: another format may have other fields.
-        let format = serde_json::from_slice::<AnyFormat>(body).map_err(|_| HeaderDefect::Bad)?.format;
-        if format != u64::from(crate::format::FORMAT_VERSION) {
-            return Err(HeaderDefect::Format(format));
-        }
-        let body: HeaderBody = serde_json::from_slice(body).map_err(|_| HeaderDefect::Bad)?;
-        let length_bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
-        Ok(Self { body, crc, ts: head.ts, length_bytes })
-    }
+    /// The record's checksum.
+    pub crc: Crc,
+    /// On stable storage (`true`), or with the operating system until a flush (`false`).
+    pub durable: bool,
 }
 
 #[cfg(test)]
@@ -504,38 +409,5 @@ mod tests {
         assert!(record().id(&"\u{1}".repeat(128)).is_ok());
         assert_eq!(record().id(""), Err(RecordError::BadId { length_bytes: 0 }));
         assert_eq!(record().id(&"x".repeat(129)), Err(RecordError::BadId { length_bytes: 129 }));
-    }
-
-    #[test]
-    fn marks_of_later_versions_are_kept_and_ignored() {
-        assert_eq!(Mark::parse(r#"{"mark":"turn_started","turn":7}"#), Mark::Unknown);
-        assert_eq!(Mark::parse("7"), Mark::Unknown);
-        assert_eq!(serde_json::to_string(&Mark::Sealed).unwrap(), r#"{"mark":"sealed"}"#);
-        assert_eq!(
-            Mark::parse(r#"{"mark":"gap","from_seq":3,"to_seq":5,"why":"x"}"#),
-            Mark::Gap { from_seq: 3, to_seq: 5 }
-        );
-    }
-
-    #[test]
-    fn a_header_of_another_format_is_told_from_a_bad_one() {
-        let mut line = Vec::new();
-        let key = SessionKey::new("k").unwrap();
-        let header = Header::encode(&mut line, &key, 1, None, Timestamp::from_unix_ms(0)).unwrap();
-        line.pop();
-        assert_eq!(Header::decode(&line), Ok(header));
-        let body = br#"{"format":2,"name":"k"}"#;
-        let mut later = Vec::new();
-        let content = Content {
-            ts: Timestamp::from_unix_ms(0),
-            kind: KIND_HEADER,
-            id_json: None,
-            body: std::str::from_utf8(body).unwrap(),
-        };
-        frame::encode(&mut later, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
-        later.pop();
-        assert_eq!(Header::decode(&later), Err(HeaderDefect::Format(2)));
-        line[5] ^= 1;
-        assert_eq!(Header::decode(&line), Err(HeaderDefect::Bad));
     }
 }

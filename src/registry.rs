@@ -18,10 +18,11 @@ use crate::atomic::{self, Durability};
 use crate::format::{FRAME_TAIL_BYTES, KIND_ROW};
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{Fs, IoContext as _, OpenMode, PathError, read_all};
+use crate::header::{Header, Parent};
 use crate::key::SessionKey;
-use crate::record::{Header, Mark, Parent};
+use crate::mark::Mark;
+use crate::record::Info;
 use crate::timestamp::Timestamp;
-use crate::transcript::source::Info;
 
 /// Whether a generation still takes records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,21 +8,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::atomic::TempFile;
+use crate::damage::{Defect, Gap, TailState};
 use crate::error::Error;
 use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK};
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::lock::Lock;
-use crate::record::{Header, Mark, NewRecord, Parent, Record};
+use crate::mark::Mark;
+use crate::record::{Info, NewRecord, Record};
 use crate::registry::Row;
 use crate::store::Store;
 use crate::store::inner::{Inner, lock_error};
 use crate::timestamp::Timestamp;
-use crate::transcript::header::{self, HeaderState};
+use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::recover::keep_aside;
-use crate::transcript::scan::{Defect, Gap, Step, TailState, Walk};
-use crate::transcript::source::{Info, Source, to_u64};
+use crate::transcript::scan::{Step, Walk};
+use crate::transcript::source::{Source, to_u64};
 
 /// What a repair did, or with `dry_run` would do.
 #[derive(Debug, Clone)]
@@ -147,7 +150,7 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
     let (header, data_start, seed) = match HeaderState::read(&mut source)? {
         HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
         HeaderState::Sound { header, data_start, separator } => {
-            if !header::is_filed_as(&header, key, generation) {
+            if !first_line::is_filed_as(&header, key, generation) {
                 let (header_key, header_generation) = (header.body.key, header.body.generation);
                 return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
             }
@@ -169,7 +172,7 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
         return Ok((file, source, plan));
     };
     let mut strays = Vec::new();
-    let start = header::first_record(data_start, plan.header.as_ref());
+    let start = first_line::first_record(data_start, plan.header.as_ref());
     let mut walk = Walk::new(source, seed, data_start, start, witness);
     loop {
         match walk.step()? {

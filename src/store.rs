@@ -15,7 +15,7 @@ use crate::key::SessionKey;
 use crate::registry::{RegistryState, Row};
 use inner::Inner;
 pub use options::Options;
-pub use session::{ReadOptions, Receipt, Session};
+pub use session::{ReadOptions, Session};
 
 /// A session store: a folder of transcripts and an index that can always be folded again from them.
 ///

@@ -1,7 +1,7 @@
 //! One session's file: walking and judging it, reading it, recovering it, writing to it.
 
 pub(crate) mod edge;
-pub(crate) mod header;
+pub(crate) mod first_line;
 pub(crate) mod reader;
 pub(crate) mod recover;
 pub(crate) mod scan;

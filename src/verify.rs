@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::damage::{Defect, Gap, Tail, TailState};
 use crate::error::Error;
 use crate::fs::{IoContext as _, OpenMode, PathError};
 use crate::index;
@@ -14,7 +15,7 @@ use crate::registry::{RegistryState, Row};
 use crate::store::Store;
 use crate::store::inner::Inner;
 use crate::transcript::reader::{Reader, Records};
-use crate::transcript::scan::{Defect, Gap, Step, Tail, TailState};
+use crate::transcript::scan::Step;
 use crate::transcript::source::{Line, Source};
 
 /// What a finding is about.

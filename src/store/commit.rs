@@ -13,9 +13,8 @@ use crate::error::Error;
 use crate::format::COMMIT_BYTES_MAX;
 use crate::fs::PathError;
 use crate::key::SessionKey;
-use crate::record::NewRecord;
+use crate::record::{NewRecord, Receipt};
 use crate::store::inner::{Inner, Opened};
-use crate::store::session::Receipt;
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::{CommitError, Writer, Written};
 

@@ -11,7 +11,7 @@ use crate::index::{self, Indexed};
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::lock::{Lock, LockError};
-use crate::record::Mark;
+use crate::mark::Mark;
 use crate::registry::{RegistryState, Row, Rows, SessionState};
 use crate::store::commit::{Job, Slot};
 use crate::store::folder::{self, Folder};

@@ -4,29 +4,12 @@ use std::sync::Arc;
 
 use crate::atomic::Durability;
 use crate::error::Error;
-use crate::frame::Crc;
 use crate::key::SessionKey;
-use crate::record::{NewRecord, Record};
+use crate::record::{NewRecord, Receipt, Record};
 use crate::registry::Row;
 use crate::store::Store;
 use crate::store::commit::{Done, Job, Slot};
 use crate::transcript::reader::{Backward, Item, Reader, Records};
-
-/// Proof of an append.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// The session's key.
-    pub key: SessionKey,
-    /// Its generation.
-    pub generation: u64,
-    /// The record's number in it.
-    pub seq: u64,
-    /// The record's checksum.
-    pub crc: Crc,
-    /// On stable storage (`true`), or with the operating system until a flush (`false`).
-    pub durable: bool,
-}
 
 /// What to read of a session; the whole of its newest generation by default.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,8 @@
 use crate::format::{CRC_HEX_BYTES, CRC_LABEL, FRAME_TAIL_BYTES, SECTOR_BYTES, is_padding};
 use crate::frame::{self, Crc};
 use crate::fs::PathError;
-use crate::transcript::source::{Info, Line, Source, to_u64};
+use crate::record::Info;
+use crate::transcript::source::{Line, Source, to_u64};
 
 /// A valid record at the start of a line that goes on behind it, or that no newline ends.
 #[derive(Debug, Clone, Copy)]

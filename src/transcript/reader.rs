@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::damage::{Defect, Gap, Tail, TailState};
 use crate::error::Error;
 use crate::frame::Crc;
 use crate::fs::{FsFile, IoContext as _, PathError};
+use crate::header::Header;
 use crate::key::SessionKey;
-use crate::record::{Header, Record};
-use crate::transcript::header::{self, HeaderState};
-use crate::transcript::scan::{Cursor, Defect, Gap, Step, Tail, TailState, Walk};
+use crate::record::Record;
+use crate::transcript::first_line::{self, HeaderState};
+use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
 use crate::transcript::source::{Line, Source};
 
@@ -72,7 +74,7 @@ impl Reader {
             HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
             HeaderState::Bad { gap, data_start, seed } => (None, seed, data_start, Some(gap)),
             HeaderState::Sound { header, data_start, separator } => {
-                if key.is_some_and(|(key, generation)| !header::is_filed_as(&header, key, generation)) {
+                if key.is_some_and(|(key, generation)| !first_line::is_filed_as(&header, key, generation)) {
                     let (header_key, header_generation) = (header.body.key, header.body.generation);
                     return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
                 }
@@ -89,7 +91,7 @@ impl Reader {
 
     /// Reads forward from `from_seq`.
     pub(crate) fn forward(mut self, from_seq: u64) -> Result<Records, Error> {
-        let first = header::first_record(self.data_start, self.header.as_ref());
+        let first = first_line::first_record(self.data_start, self.header.as_ref());
         let end = self.source.length_bytes();
         let start = match self.seed {
             Some(seed) if from_seq > 1 => seek::before(&mut self.source, seed, from_seq, self.data_start, end)?
@@ -384,7 +386,7 @@ impl Backward {
 
     /// Finds where the block before `end` begins: at a record that the next line follows, or behind the header.
     fn block_start(&mut self) -> Result<Cursor, Error> {
-        let first = header::first_record(self.reader.data_start, self.reader.header.as_ref());
+        let first = first_line::first_record(self.reader.data_start, self.reader.header.as_ref());
         let Some(seed) = self.reader.seed else { return Ok(first) };
         let source = &mut self.reader.source;
         let mut at = self.end;

@@ -9,16 +9,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::atomic;
+use crate::damage::{Gap, Tail, TailState};
 use crate::error::Error;
 use crate::format::FRAME_TAIL_BYTES;
 use crate::frame;
 use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
-use crate::record::{Header, Mark, Record};
+use crate::mark::Mark;
+use crate::record::Record;
 use crate::registry::Row;
-use crate::transcript::header::{self, HeaderState};
-use crate::transcript::scan::{Cursor, Gap, Step, Tail, TailState, Walk};
+use crate::transcript::first_line::{self, HeaderState};
+use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
 use crate::transcript::source::{Line, Source, to_u64};
 
@@ -81,7 +84,7 @@ pub(crate) fn judge(
         HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
         HeaderState::Bad { gap, .. } => return Err(damaged(key, generation, path, gap)),
     };
-    if !header::is_filed_as(&header, key, generation) {
+    if !first_line::is_filed_as(&header, key, generation) {
         let (header_key, header_generation) = (header.body.key, header.body.generation);
         return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
     }
@@ -94,7 +97,7 @@ pub(crate) fn judge(
     let mut folded = anchor.map_or_else(|| Row::born(&header), Row::clone);
     let start = match anchor {
         Some(row) => Cursor { offset: row.length_bytes, seq: row.last_seq.saturating_add(1), link: Some(row.last_crc) },
-        None => header::first_record(data_start, Some(&header)),
+        None => first_line::first_record(data_start, Some(&header)),
     };
     let mut proven_seq = witness.unwrap_or(0);
     source.jump();

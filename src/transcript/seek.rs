@@ -2,7 +2,8 @@
 
 use crate::frame::Crc;
 use crate::fs::PathError;
-use crate::transcript::source::{Info, Line, Source};
+use crate::record::Info;
+use crate::transcript::source::{Line, Source};
 
 /// Below this a walk is cheaper than another probe.
 const WALK_BYTES: u64 = 32 * 1024;

@@ -6,12 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, KIND_MARK, is_padding};
+use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, is_padding};
 use crate::frame::{self, Crc, FrameDefect};
 use crate::fs::{FsFile, IoContext as _, PathError};
 use crate::map::Map;
-use crate::record::is_activity;
-use crate::timestamp::Timestamp;
+use crate::record::Info;
 
 /// First read; doubled with every further one in sequence.
 const READ_BYTES_MIN: usize = 8 * 1024;
@@ -54,25 +53,6 @@ impl Line {
     /// Where the next line begins.
     pub(crate) fn next(&self) -> u64 {
         self.end().saturating_add(u64::from(self.terminated))
-    }
-}
-
-/// What a walk needs to know of a sound record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Info {
-    pub(crate) seq: u64,
-    pub(crate) durable: u64,
-    pub(crate) prev: Crc,
-    pub(crate) crc: Crc,
-    pub(crate) ts: Timestamp,
-    pub(crate) is_mark: bool,
-    pub(crate) is_activity: bool,
-}
-
-impl Info {
-    pub(crate) fn new(head: &frame::Head<'_>, crc: Crc) -> Self {
-        let frame::Head { seq, durable, prev, ts, kind, .. } = *head;
-        Self { seq, durable, prev, crc, ts, is_mark: kind == KIND_MARK, is_activity: is_activity(kind) }
     }
 }
 

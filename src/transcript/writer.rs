@@ -11,13 +11,15 @@ use crate::atomic::TempFile;
 use crate::format::COMMIT_BYTES_MAX;
 use crate::frame::{self, Crc, Place};
 use crate::fs::{FsFile, IoContext as _, PathError, write_all};
+use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::lock::Lock;
-use crate::record::{Header, Mark, NewRecord};
+use crate::mark::Mark;
+use crate::record::{Info, NewRecord};
 use crate::registry::Row;
 use crate::timestamp::Timestamp;
-use crate::transcript::source::{Info, to_u64};
+use crate::transcript::source::to_u64;
 
 /// A buffer that grew beyond this for one large record is not kept.
 const BUFFER_KEPT_BYTES: usize = 2 * COMMIT_BYTES_MAX;

@@ -3,13 +3,14 @@
 //! A header is promised whole with its newline, so a bad one is damage, never a torn tail. The records behind it check with
 //! its checksum as seed; with the header gone, that seed is found again from what the lines themselves say.
 
+use crate::damage::{Defect, Gap};
 use crate::format::{CRC_LABEL, FRAME_TAIL_BYTES, HEAD_BYTES_MAX};
 use crate::frame::{self, Crc};
 use crate::fs::PathError;
+use crate::header::{Header, HeaderDefect};
 use crate::key::SessionKey;
-use crate::record::{Header, HeaderDefect};
 use crate::transcript::edge;
-use crate::transcript::scan::{Cursor, Defect, Gap};
+use crate::transcript::scan::Cursor;
 use crate::transcript::source::{Line, Source, to_u64};
 
 /// How many lines behind a bad header are asked for its checksum.
