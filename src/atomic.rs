@@ -12,14 +12,17 @@ use crate::fs::{FileKind, Fs, FsFile, IoContext as _, OpenMode, OsFs, PathError,
 /// Mode of a new file.
 const MODE_DEFAULT: u32 = 0o600;
 
-/// Whether a replacement has to survive a power cut.
+/// What a write waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// On stable storage before the call returns: survives a killed process, a kernel panic and a power cut.
+    /// On stable storage before the call returns: survives a killed process, a kernel panic and a power cut, on a disk that
+    /// honours flush.
     #[default]
     Sync,
-    /// With the operating system when the call returns: survives a killed process. After a power cut it may be gone.
+    /// With the operating system when the call returns: survives a killed process, not a power cut. Appends become durable by
+    /// a flush, by the next append that syncs, and when the session is let go of: by a close, the last drop of the store, or
+    /// after it has been idle for a while.
     Buffered,
 }
 

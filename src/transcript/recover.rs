@@ -250,13 +250,19 @@ pub(crate) fn keep_aside(layout: &Layout, source: &mut Source, offset: u64, name
 /// Writes the records after `proven_seq` again, each checked once more, to the place where it stands.
 fn rewrite(source: &mut Source, header: &Header, proven_seq: u64, data_start: u64) -> Result<(), PathError> {
     let end = source.length_bytes();
-    let first = proven_seq.saturating_add(1);
-    let mut at =
-        seek::before(source, header.crc, first, data_start, end)?.map_or(data_start, |found| found.line.next());
+    // They are the last ones, mostly those of one commit: stepping back finds them without a search.
+    let mut at = end;
+    while at > data_start {
+        let start = source.line_start_before(at)?;
+        let line = source.line(start)?;
+        if source.check(&line, header.crc)?.is_ok_and(|info| info.seq <= proven_seq) {
+            break;
+        }
+        at = start;
+    }
     while let Some(found) = seek::first_sound(source, header.crc, at, end)? {
         let bytes = source.copy(found.line.offset, found.line.next())?;
-        let (file, path) = (Arc::clone(source.file()), source.path());
-        write_all(&*file, &bytes, found.line.offset).context("rewrite", path)?;
+        write_all(&**source.file(), &bytes, found.line.offset).context("rewrite", source.path())?;
         at = found.line.next();
     }
     Ok(())

@@ -1,0 +1,75 @@
+//! The commands, one file each: arguments, help, and what it does.
+
+pub(crate) mod append;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod path;
+pub(crate) mod rebuild_index;
+pub(crate) mod repair;
+pub(crate) mod show;
+pub(crate) mod tail;
+pub(crate) mod verify;
+
+use std::path::PathBuf;
+
+use sesslog::{Item, Session};
+
+use crate::args::{Args, Command};
+use crate::outcome::{Failure, Outcome};
+use crate::render::Output;
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
+    let global = &args.global;
+    match &args.command {
+        Command::Append(args) => append::run(args, global, output),
+        Command::List(args) => list::run(args, global, output),
+        Command::Show(args) => show::run(args, global, output),
+        Command::Tail(args) => tail::run(args, global, output),
+        Command::Info(args) => info::run(args, global, output),
+        Command::Path(args) => path::run(args, global, output),
+        Command::Verify(args) => verify::run(args, global, output),
+        Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
+        Command::Repair(args) => repair::run(args, global, output),
+    }
+}
+
+/// Returns number and transcript of a generation, the newest if none is named.
+fn locate(session: &Session, generation: Option<u64>) -> Result<(u64, PathBuf), Failure> {
+    let path = session.path(generation)?;
+    // `<slug>~<hash>.<generation>.jsonl`
+    let number = path.file_stem().and_then(|stem| stem.to_str()?.rsplit('.').next()?.parse().ok());
+    Ok((generation.or(number).unwrap_or_default(), path))
+}
+
+/// Returns where to begin to read for the last `count` records of the caller.
+fn start_of_last(session: &Session, generation: Option<u64>, count: usize) -> Result<u64, Failure> {
+    // Beyond the newest generation only a read that keeps the records is to be had.
+    let newest = generation.is_none_or(|number| session.path(None).ok() == session.path(Some(number)).ok());
+    if count > 0 && !newest {
+        let items = session.last_of(generation, count)?;
+        return Ok(items.iter().find_map(seq_of).unwrap_or_default());
+    }
+    let mut found = 0;
+    for item in session.backward()? {
+        let Item::Record(record) = item? else { continue };
+        if count == 0 {
+            return Ok(record.seq().saturating_add(1));
+        }
+        if record.is_mark() {
+            continue;
+        }
+        found += 1;
+        if found == count {
+            return Ok(record.seq());
+        }
+    }
+    // Fewer than asked for: all of them, and the damage before the first.
+    Ok(0)
+}
+
+fn seq_of(item: &Item) -> Option<u64> {
+    match item {
+        Item::Record(record) => Some(record.seq()),
+        _ => None,
+    }
+}

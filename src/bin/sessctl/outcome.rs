@@ -1,0 +1,154 @@
+//! What a command came to, and why it failed.
+
+use std::io;
+
+use sesslog::Error;
+
+/// The result of a command, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// Sound or done.
+    Done,
+    /// Not sound, but the next writer heals it.
+    Heals,
+    /// No such store or session.
+    NotFound,
+    /// Another writer holds the session.
+    Busy,
+    /// Damage found, or data lost.
+    Damaged,
+    /// I/O or bad input.
+    Failed,
+}
+
+impl Outcome {
+    /// Returns the name in a summary.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Heals => "heals",
+            Self::NotFound => "not-found",
+            Self::Busy => "busy",
+            Self::Damaged => "damaged",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Takes the worse of two.
+    pub(crate) fn worsen(&mut self, other: Self) {
+        *self = (*self).max(other);
+    }
+}
+
+impl From<&Error> for Outcome {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Partial { source, .. } => Self::from(&**source),
+            error if error.is_damage() => Self::Damaged,
+            error if error.is_busy() => Self::Busy,
+            error if error.is_not_found() => Self::NotFound,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error("can not write to standard output")]
+    Output(#[source] io::Error),
+    #[error("can not read standard input")]
+    Input(#[source] io::Error),
+    #[error("can not look at {}", path.display())]
+    Look {
+        path: std::path::PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("can not watch for signals")]
+    Signals(#[source] io::Error),
+    #[error("can not start a thread")]
+    Thread(#[source] io::Error),
+    #[error("no store named, and no home folder to find the default one in")]
+    NoHome,
+}
+
+impl Failure {
+    /// Says whether whoever read our output went away.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Returns the next command to try, where one helps.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => hint(error),
+            Self::NoHome => Some("name the store with --store DIR or SESSLOG_STORE".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Failure> for Outcome {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::from(error),
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Returns the next command for a library error.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::Damaged { key, generation, .. } => {
+            format!("sessctl repair --generation {generation} {}", shell_word(key.as_str()))
+        }
+        Error::HeaderDamaged { .. } => "sessctl repair KEY, with the key that the file belongs to".to_owned(),
+        Error::UnsupportedFormat { .. } => "use the version of sessctl that wrote it".to_owned(),
+        Error::Busy { holder, .. } => {
+            let holder = holder.as_ref().map_or_else(|| "its writer".to_owned(), |holder| format!("{holder}"));
+            format!("wait for it with --wait SECONDS, or stop {holder}")
+        }
+        Error::SessionNotFound { .. } => "sessctl list".to_owned(),
+        Error::StoreNotFound { .. } => "name the store with --store DIR or SESSLOG_STORE".to_owned(),
+        Error::Poisoned { key, .. } => format!("sessctl verify {}", shell_word(key.as_str())),
+        Error::Partial { source, .. } => return hint(source),
+        _ => return None,
+    })
+}
+
+/// Spells a key so that a shell and the command line give it back.
+fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":._-/@+,=%".contains(&byte);
+    let word = if text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) };
+    if text.starts_with('-') { format!("-- {word}") } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_wins_in_the_order_1_3_5_6_4() {
+        let worst_last =
+            [Outcome::Done, Outcome::Heals, Outcome::NotFound, Outcome::Busy, Outcome::Damaged, Outcome::Failed];
+        assert!(worst_last.is_sorted());
+        let mut outcome = Outcome::Busy;
+        outcome.worsen(Outcome::Heals);
+        assert_eq!(outcome, Outcome::Busy);
+        outcome.worsen(Outcome::Damaged);
+        assert_eq!(outcome, Outcome::Damaged);
+    }
+
+    #[test]
+    fn a_shell_gives_back_the_key_of_a_hint() {
+        for (key, word) in
+            [("telegram:1", "telegram:1"), ("it's", r"'it'\''s'"), ("-rf", "-- -rf"), ("a b", "'a b'"), ("$x", "'$x'")]
+        {
+            assert_eq!(shell_word(key), word);
+        }
+    }
+}
