@@ -225,10 +225,18 @@ impl Fs for OsFs {
             OpenMode::Read => (None, options.open(path)?),
             OpenMode::Write => (None, options.write(true).open(path)?),
             OpenMode::CreateNew { mode } => (Some(mode), options.write(true).create_new(true).mode(mode).open(path)?),
-            OpenMode::Create { mode } => match options.clone().write(true).create_new(true).mode(mode).open(path) {
-                Ok(file) => (Some(mode), file),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (None, options.write(true).open(path)?),
-                Err(error) => return Err(error),
+            OpenMode::Create { mode } => loop {
+                match options.clone().write(true).create_new(true).mode(mode).open(path) {
+                    Ok(file) => break (Some(mode), file),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+                match options.clone().write(true).open(path) {
+                    Ok(file) => break (None, file),
+                    // Removed between the two.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             },
         };
         let metadata = file.metadata()?;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fs::{FsFile, IoContext as _, OpenMode};
 use crate::key::{SessionKey, TranscriptName};
 use crate::layout::Layout;
-use crate::lock::{Lock, LockError};
+use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
 use crate::record::NewRecord;
 use crate::registry::Row;
@@ -92,7 +92,7 @@ pub(crate) fn index(
         Ok(key) => key,
         Err(error) => return Indexed { error: Some(error), ..indexed },
     };
-    let lock = match Lock::acquire(&layout.fs, &layout.lock(&key), layout.file_mode, Duration::ZERO) {
+    let lock = match Lock::acquire(&layout.fs, &layout.lock(&key), layout.file_mode, Duration::ZERO, Purpose::Brief) {
         Ok(lock) => lock,
         // Its owner folds it; what it has written and not synced must not get into a row.
         Err(LockError::Busy(_)) => return Indexed { busy: true, ..indexed },

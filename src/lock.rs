@@ -14,6 +14,10 @@ use crate::timestamp::Timestamp;
 
 /// How often a busy lock is tried again while waiting.
 const RETRY: Duration = Duration::from_millis(20);
+/// Waited for in any case: a holder that has just taken the lock has not said yet who it is.
+const PATIENCE: Duration = Duration::from_millis(40);
+/// Waited for in any case when the holder says that it only looks: one process's close must not fail another's append.
+const PATIENCE_BRIEF: Duration = Duration::from_secs(10);
 /// More than any holder's description.
 const HOLDER_BYTES_MAX: u64 = 4096;
 
@@ -27,6 +31,18 @@ pub struct Holder {
     pub host: String,
     /// When it took the lock, by its clock.
     pub since: Timestamp,
+    /// It does not write for long: it folds the session's row, or repairs it.
+    #[serde(default)]
+    pub brief: bool,
+}
+
+/// What a lock is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To write for as long as somebody appends.
+    Append,
+    /// To do one thing and let go; not worth waiting for.
+    Brief,
 }
 
 impl std::fmt::Display for Holder {
@@ -52,20 +68,26 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, waiting for at most `wait`.
+    /// Takes the lock, waiting for `wait`, or a little longer where that is sure to help.
     pub(crate) fn acquire(
         fs: &std::sync::Arc<dyn Fs>,
         path: &Path,
         file_mode: u32,
         wait: Duration,
+        purpose: Purpose,
     ) -> Result<Self, LockError> {
-        let deadline = Instant::now().checked_add(wait);
+        let started = Instant::now();
         loop {
-            match Self::try_acquire(fs, path, file_mode)? {
+            match Self::try_acquire(fs, path, file_mode, purpose)? {
                 Attempt::Locked(lock) => return Ok(lock),
                 Attempt::Removed => {}
                 Attempt::Busy(holder) => {
-                    let left = deadline.map_or(RETRY, |at| at.saturating_duration_since(Instant::now()));
+                    let is_brief = holder.as_ref().is_some_and(|holder| holder.brief);
+                    let patience = match purpose {
+                        Purpose::Append => wait.max(if is_brief { PATIENCE_BRIEF } else { PATIENCE }),
+                        Purpose::Brief => wait,
+                    };
+                    let left = patience.saturating_sub(started.elapsed());
                     if left.is_zero() {
                         return Err(LockError::Busy(holder));
                     }
@@ -75,7 +97,12 @@ impl Lock {
         }
     }
 
-    fn try_acquire(fs: &std::sync::Arc<dyn Fs>, path: &Path, file_mode: u32) -> Result<Attempt, LockError> {
+    fn try_acquire(
+        fs: &std::sync::Arc<dyn Fs>,
+        path: &Path,
+        file_mode: u32,
+        purpose: Purpose,
+    ) -> Result<Attempt, LockError> {
         let io = |operation| {
             move |error| {
                 LockError::Io(PathError { operation, path: path.to_owned(), source: std::sync::Arc::new(error) })
@@ -94,7 +121,7 @@ impl Lock {
             Err(error) => return Err(io("stat lock")(error)),
         }
         // Who we are helps people only: a full disk must not keep a session from being written to.
-        if let Ok(text) = serde_json::to_vec(&Holder::this_process()) {
+        if let Ok(text) = serde_json::to_vec(&Holder::this_process(purpose)) {
             file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
         }
         Ok(Attempt::Locked(Self { fs: std::sync::Arc::clone(fs), path: path.to_owned(), file }))
@@ -124,8 +151,8 @@ enum Attempt {
 }
 
 impl Holder {
-    fn this_process() -> Self {
+    fn this_process(purpose: Purpose) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { pid: std::process::id(), host, since: Timestamp::now() }
+        Self { pid: std::process::id(), host, since: Timestamp::now(), brief: purpose == Purpose::Brief }
     }
 }

@@ -15,7 +15,7 @@ use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
-use crate::lock::Lock;
+use crate::lock::{Lock, Purpose};
 use crate::mark::Mark;
 use crate::record::{Info, NewRecord, Record};
 use crate::registry::Row;
@@ -86,8 +86,14 @@ impl Store {
         inner.check_writable()?;
         inner.slot(key).release_if_idle(inner)?;
         let lock_path = inner.layout.lock(key);
-        let _lock = Lock::acquire(&inner.layout.fs, &lock_path, inner.layout.file_mode, inner.options.lock_wait)
-            .map_err(|error| lock_error(key, error))?;
+        let _lock = Lock::acquire(
+            &inner.layout.fs,
+            &lock_path,
+            inner.layout.file_mode,
+            inner.options.lock_wait,
+            Purpose::Brief,
+        )
+        .map_err(|error| lock_error(key, error))?;
         let (file, mut source, plan) = plan(inner, key, generation, &path)?;
         if plan.gaps.is_empty() {
             return Ok(plan.report(path, generation, None));

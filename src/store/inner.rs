@@ -10,7 +10,7 @@ use crate::fs::{FsFile, IoContext as _, OpenMode, Stat};
 use crate::index::{self, Indexed};
 use crate::key::SessionKey;
 use crate::layout::Layout;
-use crate::lock::{Lock, LockError};
+use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
 use crate::registry::{RegistryState, Row, Rows, SessionState};
 use crate::store::commit::{Job, Slot};
@@ -284,9 +284,14 @@ impl Inner {
     pub(crate) fn open_writer(&self, slot: &Slot) -> Result<Opened, Error> {
         self.make_room();
         let key = &slot.key;
-        let lock =
-            Lock::acquire(&self.layout.fs, &self.layout.lock(key), self.layout.file_mode, self.options.lock_wait)
-                .map_err(|error| lock_error(key, error))?;
+        let lock = Lock::acquire(
+            &self.layout.fs,
+            &self.layout.lock(key),
+            self.layout.file_mode,
+            self.options.lock_wait,
+            Purpose::Append,
+        )
+        .map_err(|error| lock_error(key, error))?;
         self.sync_root_once()?;
         let row = self.registry().rows.newest(key).cloned();
         let opened = match self.folder.newest(&self.layout, key, row.as_ref())? {

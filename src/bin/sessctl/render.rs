@@ -176,7 +176,8 @@ impl Output {
         let what = failure.to_string();
         if self.json {
             let line = ErrorLine { line: None, error: &what, caused_by: &causes, hint: failure.hint() };
-            if self.object("error", &line).is_ok() {
+            // Where that is what fails a person may still read the other stream.
+            if self.object("error", &line).and_then(|()| self.flush()).is_ok() {
                 return;
             }
         }
