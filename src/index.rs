@@ -30,8 +30,8 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// A closing store's.
-    pub(crate) const CLOSE: Self = Self { trust: Trust::Anchor, truncate: true, accept_loss: false };
+    /// A closing store's: a torn tail is cut by whoever appends to the session next, or by a rebuild that was asked to.
+    pub(crate) const CLOSE: Self = Self { trust: Trust::Anchor, truncate: false, accept_loss: false };
 }
 
 /// What indexing one transcript came to.
@@ -106,7 +106,7 @@ pub(crate) fn index(
         Err(error) => {
             if let Error::Damaged { .. } = error {
                 // A header that can not be read leaves the old row.
-                indexed.row = judge(layout, name, &key, old).map(proven_row).ok().or(indexed.row);
+                indexed.row = judge(layout, name, &key, old, Trust::Nothing).map(proven_row).ok().or(indexed.row);
             }
             indexed.error = Some(error);
         }
@@ -124,7 +124,7 @@ fn index_locked(
 ) -> Result<(Row, Option<Torn>), Error> {
     let old = old.filter(|_| !how.accept_loss);
     if !how.truncate {
-        let judged = judge(layout, name, key, old)?;
+        let judged = judge(layout, name, key, old, how.trust)?;
         if let Some(Tail { offset, bytes, state: TailState::Torn { .. } }) = judged.tail {
             return Ok((proven_row(judged), Some(Torn { offset, bytes })));
         }
@@ -140,12 +140,18 @@ fn index_locked(
     Ok((writer.row().clone(), torn))
 }
 
-/// Reads a whole file, after a fdatasync: no row says what is not on disk.
-fn judge(layout: &Layout, name: &TranscriptName, key: &SessionKey, old: Option<&Row>) -> Result<Judgement, Error> {
+/// Judges a file after a fdatasync: no row says what is not on disk.
+fn judge(
+    layout: &Layout,
+    name: &TranscriptName,
+    key: &SessionKey,
+    old: Option<&Row>,
+    trust: Trust,
+) -> Result<Judgement, Error> {
     let path = layout.transcript(key, name.generation);
     let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Read).context("open", &path)?.into();
     file.sync_data().context("fdatasync", &path)?;
-    recover::judge(&file, &path, key, name.generation, old, Trust::Nothing, true)
+    recover::judge(&file, &path, key, name.generation, old, trust, true)
 }
 
 /// Returns the row of a file that is not written to: what stands before torn bytes or damage. Only what a later record or
