@@ -22,7 +22,7 @@
 //! - [`Store`] and [`Options`]: a folder of sessions. [`Session`]: append, flush, read.
 //! - [`NewRecord`] is what is appended, [`Receipt`] what proves it, [`Record`] what is read; [`Item::Gap`] shows damage.
 //! - [`Store::verify`], [`Store::rebuild_index`], [`Store::repair`]: what the command `sessctl` stands on.
-//! - [`format`] is the normative specification of the files; [`atomic`] replaces a file so that no crash tears it.
+//! - [`mod@format`] is the normative specification of the files; [`atomic`] replaces a file so that no crash tears it.
 //!
 //! # What it does not do
 //!
