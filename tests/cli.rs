@@ -17,11 +17,26 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sesslog::SessionKey;
 use tempfile::TempDir;
+
+/// Held while a process is started: until it has become another program it holds a copy of every pipe of this one.
+static STARTING: Mutex<()> = Mutex::new(());
+
+fn spawn(command: &mut Command) -> Child {
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// Closes the reading end of a pipe, for good: from now on a write to it fails.
+fn close<Pipe>(reader: Pipe) {
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(reader);
+}
 
 /// A store of a test, and the command line to look at it.
 struct Bench {
@@ -110,18 +125,18 @@ impl Bench {
     }
 
     fn run(&self, args: &[&str]) -> Run {
-        finish(self.command(args).spawn().unwrap())
+        finish(spawn(&mut self.command(args)))
     }
 
     /// Runs with a file as standard input, so that all of it is there at once.
     fn feed(&self, args: &[&str], input: &[u8]) -> Run {
         let path = self.folder.path().join("input");
         fs::write(&path, input).unwrap();
-        finish(self.command(args).stdin(fs::File::open(path).unwrap()).spawn().unwrap())
+        finish(spawn(self.command(args).stdin(fs::File::open(path).unwrap())))
     }
 
     fn start(&self, args: &[&str]) -> Running {
-        let mut child = self.command(args).stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = spawn(self.command(args).stdin(Stdio::piped()).stderr(Stdio::inherit()));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Running { child, stdin, stdout }

@@ -297,8 +297,7 @@ impl Lead<'_> {
                 }
             };
             let records: Vec<_> = appends.iter().flat_map(|append| &append.records).collect();
-            let birth = || Writer::give_birth(layout, lock, &self.slot.key, generation, &records, now);
-            match self.inner.folder.born(layout, &self.slot.key, generation, birth) {
+            match Writer::give_birth(layout, lock, &self.slot.key, generation, &records, now) {
                 Ok((writer, written)) => {
                     self.inner.fold(&self.slot.key, writer.row());
                     self.writer = Some(Box::new(writer));

@@ -1,11 +1,13 @@
 //! Which generation of a key is the newest, without listing the folder for every append.
 //!
 //! The row answers when its file exists, does not end a generation, and the next number does not exist. Otherwise the
-//! folder does: listed once, and again when somebody else changed it. Two changes within one tick of the folder's clock may
-//! hide one; that is why a birth never replaces a file and lists again when it finds one.
+//! folder does: listed when its time of change says so, but once a second at most, since with thousands of sessions being
+//! born every birth would list all of them. A list may so be older than a birth in another process; that is why the answer
+//! is probed upward from it, and why a birth never replaces a file and lists again when it finds one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::fs::{FileKind, IoContext as _, PathError};
 use crate::key::SessionKey;
@@ -18,9 +20,13 @@ pub(crate) struct Folder(Mutex<Option<Snapshot>>);
 
 #[derive(Debug)]
 struct Snapshot {
+    listed: Instant,
     modified_ns: i128,
     newest: HashMap<String, u64>,
 }
+
+/// How long a list is used although the folder changed.
+const LIST_AGE_MAX: Duration = Duration::from_secs(1);
 
 impl Folder {
     /// Returns the newest generation of `key`; `row` is the newest row of it.
@@ -36,46 +42,44 @@ impl Folder {
                 return Ok(Some(row.generation));
             }
         }
-        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The time before the list: a change in between makes the list look older than it is, never newer.
-        let modified_ns = modified_ns(layout)?;
-        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| snapshot.modified_ns == modified_ns) {
-            return Ok(snapshot.newest.get(&key.file_stem()).copied());
+        let mut newest = self.listed(layout, key)?;
+        while exists(layout, key, newest.saturating_add(1))? {
+            newest = newest.saturating_add(1);
         }
+        Ok(Some(newest).filter(|newest| *newest > 0))
+    }
+
+    /// Returns the newest generation in a list of the folder, 0 if there is none.
+    fn listed(&self, layout: &Layout, key: &SessionKey) -> Result<u64, PathError> {
+        let stem = key.file_stem();
+        // Before the list: a change in between makes it look older than it is, never newer.
+        let folder = layout.transcripts();
+        let modified_ns = layout.fs.stat(&folder).context("stat", &folder)?.modified_ns;
+        let mut snapshot = self.lock();
+        let is_usable =
+            |snapshot: &&mut Snapshot| snapshot.modified_ns == modified_ns || snapshot.listed.elapsed() < LIST_AGE_MAX;
+        if let Some(snapshot) = snapshot.as_mut().filter(is_usable) {
+            return Ok(snapshot.newest.get(&stem).copied().unwrap_or(0));
+        }
+        let listed = Instant::now();
         let mut newest = HashMap::new();
         for name in layout.list()? {
             let generation: &mut u64 = newest.entry(name.stem).or_default();
             *generation = name.generation.max(*generation);
         }
-        let found = newest.get(&key.file_stem()).copied();
-        *snapshot = Some(Snapshot { modified_ns, newest });
+        let found = newest.get(&stem).copied().unwrap_or(0);
+        *snapshot = Some(Snapshot { listed, modified_ns, newest });
         Ok(found)
     }
 
-    /// Runs a birth of our own, and goes on trusting the list if nobody else changed the folder since it was made.
-    pub(crate) fn born<T>(&self, layout: &Layout, key: &SessionKey, generation: u64, birth: impl FnOnce() -> T) -> T {
-        let before = modified_ns(layout).ok();
-        let born = birth();
-        let mut snapshot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match (snapshot.as_mut(), modified_ns(layout)) {
-            (Some(snapshot), Ok(after)) if Some(snapshot.modified_ns) == before => {
-                snapshot.newest.insert(key.file_stem(), generation);
-                snapshot.modified_ns = after;
-            }
-            _ => *snapshot = None,
-        }
-        born
+    fn lock(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the list.
     pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock() = None;
     }
-}
-
-fn modified_ns(layout: &Layout) -> Result<i128, PathError> {
-    let folder = layout.transcripts();
-    Ok(layout.fs.stat(&folder).context("stat", &folder)?.modified_ns)
 }
 
 /// Says whether a generation's file is there. Only `NotFound` means absent.

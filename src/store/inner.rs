@@ -334,7 +334,8 @@ impl Inner {
             if idle.len() < self.options.open_writers_max {
                 return;
             }
-            idle.sort_by_key(|slot| slot.last_used_ms());
+            // Cached: the key of a slot in use changes while it is sorted.
+            idle.sort_by_cached_key(|slot| slot.last_used_ms());
             // One that is in use, or that fails, stays open: more descriptors are better than a blocked append.
             if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {
                 return;

@@ -78,7 +78,7 @@ fn the_store_is_found_by_name_by_environment_and_by_default() {
     let run = |name: &str, value: &std::path::Path| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sessctl"));
         command.env_clear().env(name, value).args(["show", "k"]);
-        command.output().unwrap()
+        super::spawn(command.stdout(std::process::Stdio::piped())).wait_with_output().unwrap()
     };
     assert_eq!(run("SESSLOG_STORE", &data.path().join("sesslog")).stdout, b"{\"n\":1}\n");
     assert_eq!(run("XDG_DATA_HOME", data.path()).stdout, b"{\"n\":1}\n");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Bench, Running, finish};
+use super::{Bench, Running, close, finish, spawn};
 
 impl Running {
     fn object(&mut self) -> Value {
@@ -90,9 +90,9 @@ fn a_closed_pipe_ends_quietly() {
         &["repair", "k", "--dry-run"],
         &["show", "nobody", "--json"],
     ] {
-        let mut child = bench.command(args).spawn().unwrap();
-        drop(child.stdout.take());
-        let run = finish(child);
+        let (reader, writer) = std::io::pipe().unwrap();
+        close(reader);
+        let run = finish(spawn(bench.command(args).stdout(writer)));
         if args.contains(&"nobody") {
             // There was an error all the same, and still someone to tell it to.
             assert_eq!(run.code, Some(6), "{args:?}: {run:?}");
@@ -106,8 +106,9 @@ fn a_closed_pipe_ends_quietly() {
 #[test]
 fn a_closed_pipe_ends_an_append_and_keeps_what_was_appended() {
     let bench = Bench::new();
-    let mut child = bench.command(&["append", "k"]).stdin(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
+    let (reader, writer) = std::io::pipe().unwrap();
+    close(reader);
+    let mut child = spawn(bench.command(&["append", "k"]).stdin(Stdio::piped()).stdout(writer));
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1\n").unwrap();
     // Standard input stays open: it is the pipe that ends it.
@@ -124,7 +125,7 @@ fn output_that_can_not_be_written_is_an_error() {
     let bench = Bench::with_records("k", 1);
     for args in [&["show", "k"][..], &["show", "k", "--json"]] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let run = finish(bench.command(args).stdout(full).spawn().unwrap()).expect(1);
+        let run = finish(spawn(bench.command(args).stdout(full))).expect(1);
         assert!(run.stderr.starts_with("error: can not write to standard output\ncaused by: "), "{}", run.stderr);
     }
 }
@@ -137,7 +138,7 @@ fn colours_are_for_those_who_want_them() {
         for name in names {
             command.env(name, "1");
         }
-        finish(command.spawn().unwrap()).expect(6).stderr
+        finish(spawn(&mut command)).expect(6).stderr
     };
     assert!(run(&["CLICOLOR_FORCE"]).starts_with("\u{1b}[1;31merror:\u{1b}[0m "));
     assert!(run(&[]).starts_with("error: "));
@@ -208,12 +209,12 @@ fn a_follower_goes_on_after_a_reset() {
 #[test]
 fn a_follower_ends_with_its_pipe() {
     let bench = Bench::with_records("k", 1);
-    let mut child = bench.command(&["tail", "k", "-f"]).spawn().unwrap();
+    let mut child = spawn(&mut bench.command(&["tail", "k", "-f"]));
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "{\"n\":1}\n");
-    drop(stdout);
+    close(stdout);
     bench.feed(&["append", "k"], b"2\n").expect(0);
     let run = child.wait_with_output().unwrap();
     assert_eq!((run.status.code(), run.stderr.as_slice()), (Some(0), &b""[..]));
