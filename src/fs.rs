@@ -198,6 +198,10 @@ pub trait FsFile: Debug + Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
     /// Maps the first bytes for reading; `None` where that is not possible. The caller holds the file's lock.
     fn map(&self, length_bytes: u64) -> Option<Map>;
+    /// Waits until a write that another process has begun is visible: much longer than that takes, too short to notice.
+    fn settle(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// The operating system's files.

@@ -31,7 +31,8 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
+//! adds a simulated disk for tests of what is built on a store.
 
 #![cfg_attr(
     not(test),
@@ -85,6 +86,9 @@ mod verify;
 mod rebuild;
 
 mod repair;
+
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use atomic::Durability;
 pub use damage::{Defect, Gap, Tail, TailState};

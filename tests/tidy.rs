@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "format",
     "timestamp",
     "key",
@@ -27,6 +27,7 @@ const ORDER: [&str; 23] = [
     "verify",
     "rebuild",
     "repair",
+    "sim",
     "lib",
     "bin",
 ];

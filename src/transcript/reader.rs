@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::damage::{Defect, Gap, Tail, TailState};
 use crate::error::Error;
@@ -20,8 +19,6 @@ use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
 use crate::transcript::source::{Line, Source};
 
-/// Between the two looks at a tail: much longer than a write takes to become visible, too short to notice.
-const SETTLE: Duration = Duration::from_millis(20);
 /// Looks at a tail that changes every time; then its bytes are pending.
 const SETTLE_LOOKS: u32 = 50;
 /// Lines in the first block of a backward read; later blocks double.
@@ -239,7 +236,7 @@ impl Records {
     /// Looks a second time at the line where a verdict was made. If it changed the walk goes on from there.
     fn is_settled(&mut self, before: Cursor) -> Result<bool, PathError> {
         let first = self.digest(before.offset)?;
-        std::thread::sleep(SETTLE);
+        self.walk.source.file().settle();
         let witness = self.header_id.as_ref().and_then(|id| (self.ask)(id));
         let length_bytes = self.walk.source.file().stat().context("stat", &self.path)?.length_bytes;
         let old_length_bytes = self.walk.source.length_bytes();
