@@ -150,6 +150,10 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// The system's, EIO among them.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Waits for another process.
+    fn pause(&self, duration: std::time::Duration) {
+        std::thread::sleep(duration);
+    }
 }
 
 /// An open regular file.

@@ -5,7 +5,7 @@
 //! looks again whether the file it locked still has its name: a lock on a removed file excludes nobody.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ impl Lock {
         wait: Duration,
         purpose: Purpose,
     ) -> Result<Self, LockError> {
-        let started = Instant::now();
+        let mut waited = Duration::ZERO;
         loop {
             match Self::try_acquire(fs, path, file_mode, purpose)? {
                 Attempt::Locked(lock) => return Ok(lock),
@@ -87,11 +87,12 @@ impl Lock {
                         Purpose::Append => wait.max(if is_brief { PATIENCE_BRIEF } else { PATIENCE }),
                         Purpose::Brief => wait,
                     };
-                    let left = patience.saturating_sub(started.elapsed());
+                    let left = patience.saturating_sub(waited);
                     if left.is_zero() {
                         return Err(LockError::Busy(holder));
                     }
-                    std::thread::sleep(left.min(RETRY));
+                    fs.pause(left.min(RETRY));
+                    waited = waited.saturating_add(left.min(RETRY));
                 }
             }
         }

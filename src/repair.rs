@@ -23,9 +23,9 @@ use crate::store::Store;
 use crate::store::inner::{Inner, lock_error};
 use crate::timestamp::Timestamp;
 use crate::transcript::first_line::{self, HeaderState};
-use crate::transcript::recover::keep_aside;
+use crate::transcript::recover::{keep_aside, read_mark};
 use crate::transcript::scan::{Step, Walk};
-use crate::transcript::source::{Source, to_u64};
+use crate::transcript::source::{Line, Source, to_u64};
 
 /// What a repair did, or with `dry_run` would do.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct Repaired {
 /// A sound record of the original.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
+    /// The first seq that it stands for: its own, but for a gap mark.
+    from_seq: u64,
     seq: u64,
     offset: u64,
     end: u64,
@@ -120,8 +122,8 @@ impl Plan {
         let mut lost = Vec::new();
         let mut expected = 1;
         for kept in &self.kept {
-            if kept.seq > expected {
-                lost.push((expected, kept.seq.saturating_sub(1)));
+            if kept.from_seq > expected {
+                lost.push((expected, kept.from_seq.saturating_sub(1)));
             }
             expected = kept.seq.saturating_add(1);
         }
@@ -182,7 +184,7 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
     let mut walk = Walk::new(source, seed, data_start, start, witness);
     loop {
         match walk.step()? {
-            Step::Record(line, info) => plan.kept.push(Kept { seq: info.seq, offset: line.offset, end: line.end() }),
+            Step::Record(line, info) => plan.kept.push(keep(&mut walk.source, &line, &info, seed)?),
             Step::Gap(gap) => {
                 match gap.defect {
                     Defect::Misplaced => strays.extend(stray(&mut walk.source, &gap, seed)?),
@@ -213,7 +215,17 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
 fn stray(source: &mut Source, gap: &Gap, seed: Crc) -> Result<Option<Kept>, PathError> {
     let line = source.line(gap.offset)?;
     let sound = source.check(&line, seed)?.ok();
-    Ok(sound.map(|info| Kept { seq: info.seq, offset: line.offset, end: line.end() }))
+    sound.map(|info| keep(source, &line, &info, seed)).transpose()
+}
+
+/// Notes a record; a gap mark of an earlier repair goes on standing for its seqs.
+fn keep(source: &mut Source, line: &Line, info: &Info, seed: Crc) -> Result<Kept, PathError> {
+    let mark = if info.is_mark { read_mark(source, line, seed)? } else { None };
+    let from_seq = match mark {
+        Some(Mark::Gap { from_seq, to_seq }) if to_seq == info.seq => from_seq.min(info.seq),
+        _ => info.seq,
+    };
+    Ok(Kept { from_seq, seq: info.seq, offset: line.offset, end: line.end() })
 }
 
 /// Writes the new transcript. As in every file that is born whole, each record claims that the one before is durable.

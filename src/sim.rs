@@ -9,18 +9,16 @@
 //! Nothing is random but what [`Chance`] decides, so a run is replayed by its seed. The fault model is the list "What we
 //! assume of the disk" in [`mod@crate::format`]; what that rules out is not simulated.
 
+mod inode;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::format::SECTOR_BYTES;
 use crate::fs::{FileKind, Fs, FsFile, OpenMode, Stat};
 use crate::map::Map;
-
-/// The format's sector, to index with.
-const SECTOR: usize = 512;
-const _: () = assert!(SECTOR_BYTES == 512);
+use inode::{Change, Inode};
 
 /// The operations that faults are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,25 +105,6 @@ impl Chance {
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
-}
-
-/// A change of a file since its last successful sync.
-#[derive(Debug, Clone)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    SetLen(usize),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Inode {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    /// With `true`: a failed sync marked it clean, no later one writes it.
-    changes: Vec<(Change, bool)>,
-    link_count: u64,
-    modified: i128,
-    /// The handle that holds the lock.
-    locked_by: Option<u64>,
 }
 
 /// A change of a folder's names since its last successful sync: all of it survives, or nothing.
@@ -259,138 +238,6 @@ impl SimFs {
             inode.live = content.to_vec();
             inode.durable = content.to_vec();
             inode.changes.clear();
-        }
-    }
-}
-
-impl Inode {
-    fn stat(&self, number: usize) -> Stat {
-        Stat {
-            kind: FileKind::Regular,
-            length_bytes: u64::try_from(self.live.len()).unwrap_or(u64::MAX),
-            identity: (1, u64::try_from(number).unwrap_or(u64::MAX)),
-            link_count: self.link_count,
-            mode: 0o600,
-            modified_ns: self.modified,
-        }
-    }
-
-    /// Writes every sector that a change since the last sync touched, whole and as it is now.
-    fn sync(&mut self) {
-        let (clean, dirty): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.changes).into_iter().partition(|change| change.1);
-        let written: BTreeSet<usize> = dirty.iter().flat_map(|(change, _)| change.sectors()).collect();
-        self.durable.resize(self.live.len(), 0);
-        for sector in &written {
-            put_sector(&mut self.durable, *sector, &sector_of(&self.live, *sector));
-        }
-        self.durable.truncate(self.live.len());
-        self.changes =
-            clean.into_iter().filter(|(change, _)| !change.sectors().all(|sector| written.contains(&sector))).collect();
-    }
-
-    /// The pages are clean now, whatever is on the disk.
-    fn fail_sync(&mut self, drop_pages: bool) {
-        for change in &mut self.changes {
-            change.1 = true;
-        }
-        if drop_pages {
-            self.live.clone_from(&self.durable);
-        }
-    }
-
-    /// Decides for every sector which of its versions since the last sync is on the disk, and for the file which length.
-    fn crash(&mut self, chance: &mut Chance) {
-        let changes = std::mem::take(&mut self.changes);
-        let (before, after) = (self.durable.len(), self.live.len());
-        let mode = chance.below(5);
-        if mode == 0 || changes.is_empty() {
-            self.live.clone_from(&self.durable);
-            return;
-        }
-        let kept_until = chance.below(u64::try_from(changes.len()).unwrap_or(0).saturating_add(1));
-        let mut running = self.durable.clone();
-        // A sector is written whole, so it shows all that was in it at some moment, never one write without an earlier one.
-        let mut versions: BTreeMap<usize, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
-        for ((change, _), number) in changes.iter().zip(0..) {
-            change.apply(&mut running);
-            for sector in change.sectors() {
-                versions.entry(sector).or_default().push((number, sector_of(&running, sector)));
-            }
-        }
-        let mut image = self.durable.clone();
-        for (sector, versions) in versions {
-            let newest = match mode {
-                1 => versions.len(),
-                2 => versions.iter().filter(|(number, _)| *number < kept_until).count(),
-                3 => usize::try_from(chance.below(u64::try_from(versions.len()).unwrap_or(0) + 1)).unwrap_or(0),
-                _ => {
-                    if chance.one_in(4) {
-                        0
-                    } else {
-                        versions.len()
-                    }
-                }
-            };
-            if let Some((_, bytes)) = newest.checked_sub(1).and_then(|newest| versions.get(newest)) {
-                put_sector(&mut image, sector, bytes);
-            }
-        }
-        // The length is metadata of its own: the old, the new, or one in between, wherever the sectors are.
-        let length = match chance.below(3) {
-            0 => after,
-            1 => before,
-            _ => {
-                let room = u64::try_from(before.abs_diff(after)).unwrap_or(0).saturating_add(1);
-                before.min(after).saturating_add(usize::try_from(chance.below(room)).unwrap_or(0))
-            }
-        };
-        image.resize(length, 0);
-        self.durable.clone_from(&image);
-        self.live = image;
-    }
-}
-
-/// A sector's bytes, zeros behind the end.
-fn sector_of(content: &[u8], sector: usize) -> Vec<u8> {
-    let start = sector * SECTOR;
-    let end = (start + SECTOR).min(content.len());
-    let mut bytes = content.get(start..end).unwrap_or_default().to_vec();
-    bytes.resize(SECTOR, 0);
-    bytes
-}
-
-fn put_sector(content: &mut Vec<u8>, sector: usize, bytes: &[u8]) {
-    let start = sector * SECTOR;
-    if content.len() < start + SECTOR {
-        content.resize(start + SECTOR, 0);
-    }
-    if let Some(target) = content.get_mut(start..start + SECTOR) {
-        target.copy_from_slice(bytes);
-    }
-}
-
-impl Change {
-    /// The sectors that it touches. Of a truncation the one that it cuts: those behind are gone with the length.
-    fn sectors(&self) -> std::ops::RangeInclusive<usize> {
-        match self {
-            Self::SetLen(length) => length / SECTOR..=length / SECTOR,
-            Self::Write { offset, bytes } => offset / SECTOR..=(offset + bytes.len().max(1) - 1) / SECTOR,
-        }
-    }
-
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::SetLen(length) => content.resize(*length, 0),
-            Self::Write { offset, bytes } => {
-                let end = offset + bytes.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                if let Some(target) = content.get_mut(*offset..end) {
-                    target.copy_from_slice(bytes);
-                }
-            }
         }
     }
 }
@@ -558,6 +405,9 @@ impl Fs for SimFs {
         disk.names = rest;
         Ok(())
     }
+
+    /// Nobody else is at work: what is busy now stays so.
+    fn pause(&self, _duration: std::time::Duration) {}
 }
 
 /// An open file of a [`SimFs`].

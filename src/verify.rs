@@ -120,7 +120,8 @@ impl Finding {
     pub fn mend(&self) -> String {
         let repair = || match (&self.key, self.generation) {
             (Some(key), Some(generation)) => {
-                format!("sessctl repair {} --generation {generation}", shell_quoted(key.as_str()))
+                let dashes = if key.as_str().starts_with('-') { "-- " } else { "" };
+                format!("sessctl repair --generation {generation} {dashes}{}", shell_quoted(key.as_str()))
             }
             _ => "sessctl repair KEY, with the key that this file belongs to".to_owned(),
         };

@@ -113,7 +113,7 @@ impl World {
             self.fs.fail(op, 1 + chance.below(12), fault);
         }
         let mut stores = Vec::new();
-        for _ in 0..1 + chance.below(2) {
+        for _ in 0..=chance.below(2) {
             stores.extend(
                 options(&self.fs).open_writers_max(1 + usize::try_from(chance.below(3)).unwrap_or(0)).open(STORE),
             );

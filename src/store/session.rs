@@ -254,6 +254,15 @@ impl Session {
         self.store.inner().current_row(self.key(), generation)
     }
 
+    /// Returns the newest generation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::Io`].
+    pub fn generation(&self) -> Result<u64, Error> {
+        self.store.inner().generation(self.key(), None)
+    }
+
     /// Returns the transcript's path, of the newest generation if none is named.
     ///
     /// # Errors

@@ -138,8 +138,8 @@ pub(crate) fn agrees(layout: &Layout, key: &SessionKey, row: &Row) -> Result<boo
     }
 }
 
-/// Reads a mark's body; one that is too long to be ours is unknown.
-fn read_mark(source: &mut Source, line: &Line, seed: frame::Crc) -> Result<Option<Mark>, PathError> {
+/// Reads a mark's body.
+pub(crate) fn read_mark(source: &mut Source, line: &Line, seed: frame::Crc) -> Result<Option<Mark>, PathError> {
     let bytes = source.copy(line.offset, line.end())?;
     Ok(Record::decode(&bytes, seed, line.offset).ok().and_then(|record| record.as_mark()))
 }

@@ -229,6 +229,15 @@ impl Source {
     pub(crate) fn line_start_before(&mut self, end: u64) -> Result<u64, PathError> {
         // The newline right before `end` closes the line that we look for.
         let mut at = end.saturating_sub(1);
+        // Stepping back line by line finds most of them in what was read for the last one.
+        if let Some(held) = at.checked_sub(self.buffer_start).and_then(|held| usize::try_from(held).ok())
+            && let Some(bytes) = self.buffer.get(..held)
+        {
+            if let Some(found) = memchr::memrchr(b'\n', bytes) {
+                return Ok(self.buffer_start.saturating_add(to_u64(found)).saturating_add(1));
+            }
+            at = self.buffer_start;
+        }
         let mut want = to_u64(READ_BYTES_MIN);
         while at > 0 {
             let start = at.saturating_sub(want);
