@@ -3,7 +3,13 @@
 //! Random programs are crashed and judged; each seed is a world, named in the failure, and replayed by that seed alone.
 
 #![cfg(feature = "sim")]
-#![allow(missing_docs, unreachable_pub, clippy::as_conversions, clippy::indexing_slicing, reason = "shared with the example")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "shared with the example"
+)]
 
 #[path = "../examples/simulate/world.rs"]
 mod world;

@@ -109,6 +109,10 @@ impl World {
             self.fs.cut_power_at(Some(from + chance.below(120)));
         }
         let fault = if chance.one_in(3) { Some((pick(chance, &OPS), pick(chance, &FAULTS))) } else { None };
+        if fault.is_some() {
+            // A session that is let go of to make room fails unseen until somebody asks: nothing is implied in such a life.
+            self.models.iter_mut().for_each(|model| model.failed = true);
+        }
         if let Some((op, fault)) = fault {
             self.fs.fail(op, 1 + chance.below(12), fault);
         }
@@ -311,7 +315,96 @@ impl World {
         }
         let report =
             store.verify(&VerifyOptions::new().jobs(1), &Progress::default()).map_err(|error| error.to_string())?;
-        if report.findings.is_empty() { Ok(()) } else { Err(format!("not sound afterwards: {:?}", report.findings)) }
+        if !report.findings.is_empty() {
+            return Err(format!("not sound afterwards: {:?}", report.findings));
+        }
+        drop(store);
+        if chance.one_in(3) { self.rot(chance) } else { Ok(()) }
+    }
+
+    /// Rot in what is promised is damage, never torn, never clean, and costs nothing but itself.
+    fn rot(&self, chance: &mut Chance) -> Result<(), String> {
+        let fs = self.fs.fork();
+        let files = transcripts(&fs);
+        let Some((path, old)) = files.get(usize::try_from(chance.below(files.len() as u64)).unwrap_or(0)) else {
+            return Ok(());
+        };
+        let mut bytes = old.clone();
+        let starts: Vec<_> = std::iter::once(0)
+            .chain(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        let last = starts[starts.len() - 2];
+        let with_registry = chance.one_in(2);
+        let below = |chance: &mut Chance, bound: usize| usize::try_from(chance.below(bound as u64)).unwrap_or(0);
+        let (story, from, to) = match chance.below(3) {
+            0 => {
+                let at = below(chance, bytes.len());
+                bytes[at] ^= 1 << chance.below(8);
+                ("a flipped bit", at, at + 1)
+            }
+            1 if last > 1024 => {
+                // Below the last record, which claims that all before it is durable.
+                let at = below(chance, last / 512 - 1) * 512;
+                bytes[at..at + 512].fill(0);
+                ("a blanked sector", at, at + 512)
+            }
+            _ if with_registry => {
+                // The seal was never promised.
+                let end = if old[last..].windows(8).any(|window| window == b"\"sealed\"") { last } else { bytes.len() };
+                let at = below(chance, end);
+                bytes.truncate(at);
+                ("a cut", at, old.len())
+            }
+            _ => return Ok(()),
+        };
+        if bytes == *old {
+            return Ok(());
+        }
+        fs.tamper(path, &bytes);
+        if !with_registry {
+            fs.tamper(&Path::new(STORE).join("registry.jsonl"), b"");
+        }
+        let store = options(&fs).open(STORE).map_err(|error| format!("{story}: open: {error}"))?;
+        let report =
+            store.verify(&VerifyOptions::new().jobs(1), &Progress::default()).map_err(|error| error.to_string())?;
+        let story =
+            format!("{story} at {from} of {} ({})", path.display(), if with_registry { "row" } else { "no row" });
+        if report.worst() != Some(Severity::Damage) {
+            return Err(format!("{story} is no damage: {:?}", report.findings));
+        }
+        // Every record of the caller whose line was not touched can still be read.
+        let touched = |line: usize| starts[line] < to && starts[line + 1] > from;
+        let is_body = |line: usize| !touched(line) && line > 0;
+        let text = String::from_utf8_lossy(old);
+        let key = KEYS.iter().find(|key| text.contains(&format!("\"key\":\"{key}\""))).copied().unwrap_or_default();
+        let session = store.session(key).map_err(|error| error.to_string())?;
+        let found: Vec<String> = match session.records() {
+            Ok(records) => records
+                .filter_map(
+                    |item| if let Ok(Item::Record(record)) = item { Some(record.line().to_owned()) } else { None },
+                )
+                .collect(),
+            Err(error) => return Err(format!("{story}: {error}")),
+        };
+        // With the header gone, one line alone can not tell its checksum.
+        let sound_lines = (1..starts.len() - 1).filter(|line| !touched(*line) && !touched(line - 1)).count();
+        let readable = !touched(0) || sound_lines > 1;
+        for line in (0..starts.len() - 1).filter(|line| is_body(*line)) {
+            let wanted = String::from_utf8_lossy(&old[starts[line]..starts[line + 1] - 1]).into_owned();
+            // Two lines that a blanked newline fused: the second is lost to the gap.
+            let fused = line > 0 && touched(line - 1) && to >= starts[line];
+            if readable && !found.contains(&wanted) && !fused {
+                return Err(format!("{story}: a sound record is not read any more: {wanted}"));
+            }
+        }
+        let before = fs.files();
+        let refused = session.append(NewRecord::json("0").unwrap_or_else(|_| unreachable!("it is JSON"))).is_err();
+        if refused {
+            let after = fs.files();
+            let kept = before.iter().find(|file| file.0 == *path) == after.iter().find(|file| file.0 == *path);
+            return if kept { Ok(()) } else { Err(format!("{story}: a refused append changed the file")) };
+        }
+        if with_registry { Ok(()) } else { Err(format!("{story}: an append was taken")) }
     }
 
     /// Transcript and quarantine together hold every byte that was in the transcript, but for padding.
