@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Shows that the simulation catches the bugs it is for.
+
+Each deliberate bug is a replacement in a copy of the tree, never a switch in the product. The copy is built and simulated from
+fresh seeds until a promise is seen broken; a bug that survives is a hole in the simulation.
+
+usage: mutants.py [--seeds N] [--states N] [--only NAME]
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs", "src/transcript/scan.rs"
+
+# name: (file, what stands there, what stands there instead)
+BUGS = {
+    "no fdatasync": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = std::io::Result::Ok(()) {"),
+    "acknowledged before the fdatasync": (WRITER, "        if sync {\n            self.sync()?;", "        if sync {\n            self.durable_seq = self.row.last_seq;"),
+    "fsync tried again": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = self.file.sync_data().or_else(|_| self.file.sync_data()) {"),
+    "no fsync of a newborn file": (WRITER, 'temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;', ""),
+    "no fsync of the folder at birth": (WRITER, ".sync_dir(&transcripts)", ".stat(&transcripts).map(drop)"),
+    "short write ignored": (WRITER, "result.as_ref().is_ok_and(|count| *count == buffer.len())", "result.is_ok()"),
+    "rollback not synced": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "self.file.set_len(length_bytes)"),
+    "rollback not done": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "self.file.sync_data()"),
+    "durable one too high": (WRITER, "let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };", "let place = Place { seq: row.last_seq.saturating_add(1), durable: (durable + 1).min(row.last_seq), prev: row.last_crc };"),
+    "foreign file written to": (WRITER, "        match problem {\n            None => Ok(()),", "        match problem.filter(|_| false) {\n            None => Ok(()),"),
+    "poison not set": ("src/store/commit.rs", "                self.writer = None;\n                self.poisoned = Some(error.clone());", "                if let Some(writer) = self.writer.as_mut() {\n                    writer.unpoison();\n                }"),
+    "registry ahead of the transcript": ("src/store/commit.rs", "self.writer.as_ref().filter(|writer| writer.unsynced() == 0)", "self.writer.as_ref()"),
+    "stale page cache trusted": (RECOVER, "if proven_seq < folded.last_seq {", "if false {"),
+    "a clean open makes nothing durable": (RECOVER, 'file.sync_data().context("fdatasync", &path)?;\n    let transcripts', "let transcripts"),
+    "the folder not fsynced at open": (RECOVER, 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;', ""),
+    "torn bytes not kept aside": (RECOVER, "let quarantine = keep_aside(layout, source, tail.offset, &name)?;", "let quarantine = name;"),
+    "torn bytes not cut": (RECOVER, 'file.set_len(tail.offset).context("truncate", &path)?;', ""),
+    "the missing newline not added": (RECOVER, "    if newline_missing {", "    if false {"),
+    "cut at the first bad line": (SCAN, "        if !line.terminated {\n            return Ok(true);", "        if !line.terminated || !promised {\n            return Ok(true);"),
+    "the row is no witness": (SCAN, "let promised = self.witness.is_some_and(|durable| durable >= seq);", "let promised = false;"),
+    "later claims are no proof": (SCAN, "Ok(edge::has_lost_sector(&mut self.source, line)? && !self.is_proven_later(line)?)", "edge::has_lost_sector(&mut self.source, line)"),
+    "lost sectors not looked for": (SCAN, "Ok(edge::has_lost_sector(&mut self.source, line)? && !self.is_proven_later(line)?)", "Ok(false)"),
+    "sectors off by one": ("src/transcript/edge.rs", "at.checked_rem(SECTOR_BYTES)", "at.saturating_add(1).checked_rem(SECTOR_BYTES)"),
+    "a seal claims itself durable": ("src/registry.rs", "Some(Mark::Sealed) => self.durable_seq = info.seq.saturating_sub(1),", "Some(Mark::Sealed) => self.durable_seq = info.seq,"),
+    "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
+}
+
+# What the bug "poison not set" needs: a writer that forgets its failure.
+UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"
+
+
+def build(tree, target):
+    command = ["cargo", "build", "--release", "--quiet", "--no-default-features", "--features", "sim", "--example", "simulate"]
+    done = subprocess.run(command, cwd=tree, env=dict(os.environ, CARGO_TARGET_DIR=target), stderr=subprocess.PIPE)
+    if done.returncode:
+        sys.exit("the copy does not build:\n" + done.stderr.decode()[-3000:])
+    return os.path.join(target, "release", "examples", "simulate")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--states", type=int, default=60000)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree, target = os.path.join(folder, "tree"), os.path.join(folder, "target")
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("target", ".git", "fixtures"))
+        for name, (path, right, wrong) in BUGS.items():
+            if options.only not in name:
+                continue
+            path = os.path.join(tree, path)
+            source = open(path).read()
+            if source.count(right) < 1:
+                sys.exit("%r: its place in the source is gone" % name)
+            open(path, "w").write(source.replace(right, wrong))
+            writer = os.path.join(tree, WRITER)
+            writer_source = open(writer).read()
+            if name == "poison not set":
+                open(writer, "w").write(writer_source.replace("    pub(crate) fn row(&self)", UNPOISON))
+            program = build(tree, target)
+            caught = []
+            for _ in range(options.seeds):
+                seed = random.randrange(1 << 40)
+                run = [program, "--states", str(options.states), "--seed", str(seed)]
+                done = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                worlds = re.match(rb"(\d+) worlds", done.stdout)
+                caught.append(done.returncode and (int(worlds.group(1)) if worlds else 0))
+            if name == "poison not set":
+                open(writer, "w").write(writer_source)
+            open(path, "w").write(source)
+            found = all(caught)
+            print("%-40s %s" % (name, "caught after %s worlds" % ", ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
+            if not found:
+                survivors.append(name)
+    print("%d bugs, %d survived" % (len(BUGS), len(survivors)))
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
