@@ -108,7 +108,13 @@ impl World {
         if !chance.one_in(4) {
             self.fs.cut_power_at(Some(from + chance.below(120)));
         }
-        let fault = if chance.one_in(3) { Some((pick(chance, &OPS), pick(chance, &FAULTS))) } else { None };
+        let fault = if chance.one_in(3) {
+            // Failed syncs are what the promises are about.
+            let op = if chance.one_in(3) { SimOp::Sync } else { pick(chance, &OPS) };
+            Some((op, pick(chance, &FAULTS)))
+        } else {
+            None
+        };
         if fault.is_some() {
             // A session that is let go of to make room fails unseen until somebody asks: nothing is implied in such a life.
             self.models.iter_mut().for_each(|model| model.failed = true);
@@ -235,6 +241,8 @@ impl World {
         let length = match chance.below(6) {
             0 => chance.below(2000),
             1 => chance.below(600),
+            // Often of one length, so that what was taken back and what follows it can line up.
+            2 | 3 => 20,
             _ => chance.below(60),
         };
         let filling: String =

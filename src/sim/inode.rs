@@ -78,8 +78,10 @@ impl Inode {
         let mut running = self.durable.clone();
         // A sector is written whole, so it shows all that was in it at some moment, never one write without an earlier one.
         let mut versions: BTreeMap<usize, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
+        let mut lengths = vec![before, after];
         for ((change, _), number) in changes.iter().zip(0..) {
             change.apply(&mut running);
+            lengths.push(running.len());
             for sector in change.sectors() {
                 versions.entry(sector).or_default().push((number, sector_of(&running, sector)));
             }
@@ -102,14 +104,14 @@ impl Inode {
                 put_sector(&mut image, sector, bytes);
             }
         }
-        // The length is metadata of its own: the old, the new, or one in between, wherever the sectors are.
-        let length = match chance.below(3) {
-            0 => after,
-            1 => before,
-            _ => {
-                let room = u64::try_from(before.abs_diff(after)).unwrap_or(0).saturating_add(1);
-                before.min(after).saturating_add(usize::try_from(chance.below(room)).unwrap_or(0))
-            }
+        // The length is metadata of its own: one that the file had at some moment, or one between the old and the new, wherever
+        // the sectors are.
+        let length = if chance.one_in(3) {
+            let room = u64::try_from(before.abs_diff(after)).unwrap_or(0).saturating_add(1);
+            before.min(after).saturating_add(usize::try_from(chance.below(room)).unwrap_or(0))
+        } else {
+            let at = chance.below(u64::try_from(lengths.len()).unwrap_or(0));
+            usize::try_from(at).ok().and_then(|at| lengths.get(at)).copied().unwrap_or(after)
         };
         image.resize(length, 0);
         self.durable.clone_from(&image);
