@@ -106,6 +106,7 @@ pub(crate) fn index(
         Err(error) => {
             if let Error::Damaged { .. } = error {
                 // A header that can not be read leaves the old row.
+                let old = old.filter(|_| !how.accept_loss);
                 indexed.row = judge(layout, name, &key, old, Trust::Nothing).map(proven_row).ok().or(indexed.row);
             }
             indexed.error = Some(error);

@@ -39,12 +39,27 @@ impl Layout {
 
     /// Makes what is missing of the store's folders. None of them may be a symbolic link: what it points to is not ours.
     pub(crate) fn create(&self) -> Result<(), PathError> {
+        // Every folder that is made here needs its name made durable, or the store may vanish with one of its parents.
+        let is_missing =
+            |path: &&Path| self.fs.stat(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        let parents = || self.root.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let made: Vec<_> = parents().take_while(is_missing).collect();
         self.fs.create_dir(&self.root, self.dir_mode).context("create folder", &self.root)?;
+        for folder in made {
+            crate::atomic::sync_parent(&*self.fs, folder)?;
+        }
         for folder in [self.transcripts(), self.quarantine(), self.root.join(LOCKS_DIR)] {
             self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
             self.check_folder(&folder)?;
         }
         Ok(())
+    }
+
+    /// Makes `quarantine/` if it is missing, durably: a store from a backup may lack the empty folder.
+    pub(crate) fn create_quarantine(&self) -> Result<(), PathError> {
+        let folder = self.quarantine();
+        self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
+        self.fs.sync_dir(&self.root).context("fsync folder", &self.root)
     }
 
     /// Says whether there is a store.

@@ -80,7 +80,8 @@ impl Lock {
         loop {
             match Self::try_acquire(fs, path, file_mode, purpose)? {
                 Attempt::Locked(lock) => return Ok(lock),
-                Attempt::Removed => {}
+                // A file system on which it never is the same file would have us try for ever without a pause.
+                Attempt::Removed => fs.pause(Duration::from_millis(1)),
                 Attempt::Busy(holder) => {
                     let is_brief = holder.as_ref().is_some_and(|holder| holder.brief);
                     let patience = match purpose {

@@ -7,6 +7,8 @@
 #![expect(unsafe_code, reason = "memory maps can not be had without")]
 
 use std::fs::File;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// How much is faulted in at once.
 const WINDOW_BYTES: usize = 4 * 1024 * 1024;
@@ -15,8 +17,8 @@ const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Map {
     map: memmap2::Mmap,
-    /// Everything below was faulted in without an error.
-    populated: std::sync::atomic::AtomicUsize,
+    /// Which windows were faulted in without an error.
+    populated: Vec<AtomicBool>,
 }
 
 impl Map {
@@ -31,21 +33,25 @@ impl Map {
         // ignores the lock can still cut the file: then `get` fails to populate, or the process gets a SIGBUS; either way
         // nothing is written.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(file) }.ok()?;
-        Some(Self { map, populated: std::sync::atomic::AtomicUsize::new(0) })
+        let populated = std::iter::repeat_with(|| AtomicBool::new(false)).take(length.div_ceil(WINDOW_BYTES)).collect();
+        Some(Self { map, populated })
     }
 
     /// Returns the bytes from `offset` on that are in memory, at least `want` of them if the map has so many; `None` when
     /// the disk does not deliver them.
     pub(crate) fn get(&self, offset: u64, want: usize) -> Option<&[u8]> {
-        use std::sync::atomic::Ordering::Relaxed;
         let start = usize::try_from(offset).ok()?;
-        let end = start.saturating_add(want).min(self.map.len());
-        let populated = self.populated.load(Relaxed);
-        if populated < end {
-            self.populate(populated.max(start), end.saturating_add(WINDOW_BYTES).min(self.map.len()))?;
-            self.populated.store(end.saturating_add(WINDOW_BYTES).min(self.map.len()), Relaxed);
+        let last = start.saturating_add(want.max(1)).saturating_sub(1).min(self.map.len().saturating_sub(1));
+        let end = (last / WINDOW_BYTES).saturating_add(1).saturating_mul(WINDOW_BYTES).min(self.map.len());
+        for window in start / WINDOW_BYTES..=last / WINDOW_BYTES {
+            let populated = self.populated.get(window)?;
+            if !populated.load(Relaxed) {
+                let from = window.saturating_mul(WINDOW_BYTES);
+                self.populate(from, from.saturating_add(WINDOW_BYTES).min(self.map.len()))?;
+                populated.store(true, Relaxed);
+            }
         }
-        self.map.get(start..self.populated.load(Relaxed).max(end))
+        self.map.get(start..end)
     }
 
     #[cfg(target_os = "linux")]

@@ -160,6 +160,15 @@ pub enum RegistryState {
     },
 }
 
+/// Some millions of rows.
+const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
+fn is_no_registry(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory};
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_link || matches!(error.kind(), FileTooLarge | InvalidInput | IsADirectory)
+}
+
 /// All rows, by key and generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rows(BTreeMap<SessionKey, BTreeMap<u64, Row>>);
@@ -167,8 +176,10 @@ pub(crate) struct Rows(BTreeMap<SessionKey, BTreeMap<u64, Row>>);
 impl Rows {
     /// Reads the registry. What is missing or no registry gives no rows and says so; any other error is the caller's.
     pub(crate) fn load(fs: &dyn Fs, path: &Path) -> Result<(Self, RegistryState), PathError> {
-        let bytes = match fs.open(path, OpenMode::Read).and_then(|file| read_all(&*file, u64::MAX)) {
+        let bytes = match fs.open(path, OpenMode::Read).and_then(|file| read_all(&*file, REGISTRY_BYTES_MAX)) {
             Ok(bytes) => bytes,
+            // Garbage in its place: a folder, a link, a file larger than any registry.
+            Err(error) if is_no_registry(&error) => return Ok((Self::default(), RegistryState::Unusable { line: 1 })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok((Self::default(), RegistryState::Missing));
             }
@@ -244,31 +255,29 @@ impl Rows {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &SessionKey, generation: u64) {
-        if let Some(rows) = self.0.get_mut(key) {
-            rows.remove(&generation);
-            if rows.is_empty() {
-                self.0.remove(key);
-            }
-        }
+    /// Returns which sessions have a row.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = (SessionKey, u64)> {
+        self.0.iter().flat_map(|(key, rows)| rows.keys().map(|generation| (key.clone(), *generation)))
     }
 
-    /// Takes over what another process saved: of two rows for one session the one that `confirms` wins, else ours. A row
-    /// that we do not have is taken.
-    pub(crate) fn merge(&mut self, theirs: Self, mut confirms: impl FnMut(&Row) -> bool) {
-        for row in theirs.0.into_values().flat_map(BTreeMap::into_values) {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
-            match self.get(&key, row.generation) {
-                Some(ours) if *ours == row => {}
-                Some(ours) if ours.id == row.id => {
-                    let witness = ours.durable_seq.max(row.durable_seq);
-                    let mut winner = if !confirms(ours) && confirms(&row) { row } else { ours.clone() };
-                    winner.durable_seq = winner.durable_seq.max(witness);
-                    self.put(winner);
-                }
-                Some(ours) if confirms(ours) || !confirms(&row) => {}
-                _ => self.put(row),
-            }
+    /// Takes over some rows of `others`: one that we do not have, and of two for one session the one that `confirms`, else
+    /// ours. What either knows to be durable stays known.
+    pub(crate) fn merge<'a>(
+        &mut self,
+        others: &Self,
+        which: impl Iterator<Item = &'a (SessionKey, u64)>,
+        confirms: impl Fn(&Row) -> bool,
+    ) {
+        for (key, generation) in which {
+            let Some(theirs) = others.get(key, *generation) else { continue };
+            let winner = match self.get(key, *generation) {
+                Some(ours) if ours != theirs && (confirms(ours) || !confirms(theirs)) => ours.clone(),
+                _ => theirs.clone(),
+            };
+            let same =
+                [self.get(key, *generation), Some(theirs)].into_iter().flatten().filter(|row| row.id == winner.id);
+            let durable_seq = same.map(|row| row.durable_seq).max().unwrap_or(winner.durable_seq);
+            self.put(Row { durable_seq, ..winner });
         }
     }
 }

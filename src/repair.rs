@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::inner::{Inner, lock_error};
 use crate::timestamp::Timestamp;
 use crate::transcript::first_line::{self, HeaderState};
-use crate::transcript::recover::{keep_aside, read_mark};
+use crate::transcript::recover::keep_aside;
 use crate::transcript::scan::{Step, Walk};
 use crate::transcript::source::{Line, Source, to_u64};
 
@@ -100,6 +100,7 @@ impl Store {
         if plan.gaps.is_empty() {
             return Ok(plan.report(path, generation, None));
         }
+        inner.sync_root_once()?;
         let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;
         let row = write_new(&mut source, &plan, key, generation, &temp)?;
         temp.file.sync_all().context("fsync", &temp.path)?;
@@ -109,7 +110,6 @@ impl Store {
         temp.replace(&path)?;
         let transcripts = inner.layout.transcripts();
         inner.layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
-        inner.forget_row(key, generation);
         inner.fold(key, &row);
         inner.save_registry()?;
         Ok(plan.report(path, generation, Some(quarantine)))
@@ -220,7 +220,7 @@ fn stray(source: &mut Source, gap: &Gap, seed: Crc) -> Result<Option<Kept>, Path
 
 /// Notes a record; a gap mark of an earlier repair goes on standing for its seqs.
 fn keep(source: &mut Source, line: &Line, info: &Info, seed: Crc) -> Result<Kept, PathError> {
-    let mark = if info.is_mark { read_mark(source, line, seed)? } else { None };
+    let mark = if info.is_mark { source.mark(line, seed)? } else { None };
     let from_seq = match mark {
         Some(Mark::Gap { from_seq, to_seq }) if to_seq == info.seq => from_seq.min(info.seq),
         _ => info.seq,
@@ -307,7 +307,7 @@ impl NewFile<'_> {
 fn set_aside(inner: &Inner, path: &Path, source: &mut Source, name: &str) -> Result<String, Error> {
     let layout = &inner.layout;
     let folder = layout.quarantine();
-    layout.fs.create_dir(&folder, layout.dir_mode).context("create folder", &folder)?;
+    layout.create_quarantine()?;
     for number in 1_u64.. {
         let taken = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
         match layout.fs.hard_link(path, &folder.join(&taken)) {

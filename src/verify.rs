@@ -412,6 +412,6 @@ fn judge(
 impl Records {
     fn is_json(&mut self, line: &Line) -> Result<bool, Error> {
         let bytes = self.line_bytes(line)?;
-        Ok(serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok())
+        Ok(std::str::from_utf8(&bytes).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()))
     }
 }

@@ -225,7 +225,7 @@ fn one_bad_session_does_not_stop_the_others() {
     assert_eq!((flushed.sessions, flushed.failures.len()), (2, 1));
     assert!(matches!(flushed.failures[0].1, Error::Poisoned { .. }));
     let again = store.flush().unwrap();
-    assert_eq!((again.sessions, again.failures.len()), (0, 0), "the poisoned one has nothing that could be flushed");
+    assert_eq!((again.sessions, again.failures.len()), (0, 1), "named until somebody reopens it");
 }
 
 #[test]

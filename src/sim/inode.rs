@@ -51,8 +51,13 @@ impl Inode {
             put_sector(&mut self.durable, *sector, &sector_of(&self.live, *sector));
         }
         self.durable.truncate(self.live.len());
-        self.changes =
-            clean.into_iter().filter(|(change, _)| !change.sectors().all(|sector| written.contains(&sector))).collect();
+        // What a failed sync left unwritten may still be on the disk, but not where this one has written.
+        self.changes = clean
+            .into_iter()
+            .flat_map(|(change, _)| change.split())
+            .filter(|change| !written.contains(change.sectors().start()))
+            .map(|change| (change, true))
+            .collect();
     }
 
     /// The pages are clean now, whatever is on the disk.
@@ -145,6 +150,19 @@ impl Change {
             Self::SetLen(length) => length / SECTOR..=length / SECTOR,
             Self::Write { offset, bytes } => offset / SECTOR..=(offset + bytes.len().max(1) - 1) / SECTOR,
         }
+    }
+
+    /// The same write, one for each sector; a truncation is none, its length was written.
+    fn split(self) -> Vec<Self> {
+        let sectors = self.sectors();
+        let Self::Write { offset, bytes } = self else { return Vec::new() };
+        let part = |sector: usize| {
+            let start = (sector * SECTOR).max(offset);
+            let end = ((sector + 1) * SECTOR).min(offset + bytes.len());
+            let bytes = bytes.get(start - offset..end - offset).unwrap_or_default().to_vec();
+            Self::Write { offset: start, bytes }
+        };
+        sectors.map(part).collect()
     }
 
     pub(super) fn apply(&self, content: &mut Vec<u8>) {

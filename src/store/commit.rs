@@ -84,14 +84,18 @@ impl Slot {
     }
 
     /// Lets go of a poisoned writer's verdict.
-    pub(crate) fn forget_poisoned(&self) -> bool {
-        self.lock().poisoned.take().is_some()
+    pub(crate) fn forget_poisoned(&self, inner: &Inner) {
+        let mut state = self.lock();
+        if state.poisoned.take().is_some() {
+            inner.writer_closed(self);
+        }
     }
 
     /// Says whether a flush would have something to do.
     pub(crate) fn has_unsynced(&self) -> bool {
         let state = self.lock();
-        state.unsynced > 0 || state.led || !state.queue.is_empty()
+        // What a poisoned session has in doubt is no flush's to hide.
+        state.unsynced > 0 || state.led || !state.queue.is_empty() || state.poisoned.is_some()
     }
 
     /// Flushes, and returns how many records became durable by it.
@@ -141,8 +145,9 @@ impl Slot {
         let poisoned = state.poisoned.clone();
         state.led = true;
         drop(state);
-        let mut lead = Lead { slot: self, inner, writer, poisoned, tickets, answers: HashMap::new() };
+        let mut lead = Lead { slot: self, inner, writer, poisoned, tickets, answers: HashMap::new(), finished: false };
         lead.run(jobs);
+        lead.finished = true;
         self.last_used_ms.store(inner.now_ms(), Ordering::Relaxed);
         drop(lead);
         self.lock()
@@ -157,12 +162,13 @@ struct Lead<'a> {
     poisoned: Option<Error>,
     tickets: Vec<u64>,
     answers: HashMap<u64, Answer>,
+    /// Not ended by a panic.
+    finished: bool,
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        let panicked = std::thread::panicking();
-        if panicked {
+        if !self.finished {
             // What the writer was doing is not known.
             self.writer = None;
             self.poisoned = Some(self.poisoned_error(
@@ -185,11 +191,11 @@ impl Drop for Lead<'_> {
         state.writer = self.writer.take();
         state.poisoned = self.poisoned.take();
         state.led = false;
-        let closed = state.writer.is_none() && state.poisoned.is_none();
-        drop(state);
-        if closed {
+        if state.writer.is_none() && state.poisoned.is_none() {
+            // Before anybody else can lead and open the session again.
             self.inner.writer_closed(self.slot);
         }
+        drop(state);
         self.slot.changed.notify_all();
     }
 }
@@ -285,7 +291,10 @@ impl Lead<'_> {
         let layout = &self.inner.layout;
         let mut found_one = false;
         loop {
-            let (generation, lock) = match self.inner.open_writer(self.slot)? {
+            let opened = self.inner.open_writer(self.slot)?;
+            // A close takes the list of open sessions once; what is opened after that would stay open for ever.
+            self.inner.check_writable()?;
+            let (generation, lock) = match opened {
                 Opened::Absent { generation, lock } => (generation, lock),
                 Opened::Writer(mut writer, mark) => {
                     if let Some(mark) = mark {

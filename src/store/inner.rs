@@ -1,6 +1,6 @@
 //! What all handles of one store share: the rows, the slots, the list of open writers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) folder: Folder,
     read_only: bool,
     registry: Mutex<Registry>,
+    /// One save at a time.
+    saving: Mutex<()>,
     slots: Mutex<HashMap<SessionKey, Weak<Slot>>>,
     /// Slots with an open or a poisoned writer.
     open: Mutex<Vec<Arc<Slot>>>,
@@ -45,8 +47,12 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 struct Registry {
     rows: Rows,
-    /// Changed since the last save.
-    dirty: bool,
+    /// Folded since the last save: what we know better than the file.
+    folded: BTreeSet<(SessionKey, u64)>,
+    /// What was found on disk was missing or no registry.
+    unsound: bool,
+    /// The file is to be replaced whatever it holds.
+    replace: bool,
     /// The file that we read or wrote last.
     on_disk: Option<Stat>,
 }
@@ -70,7 +76,14 @@ impl Inner {
             registry_state,
             folder: Folder::default(),
             read_only,
-            registry: Mutex::new(Registry { rows, dirty: registry_state != RegistryState::Sound, on_disk }),
+            registry: Mutex::new(Registry {
+                rows,
+                folded: BTreeSet::new(),
+                unsound: registry_state != RegistryState::Sound,
+                replace: false,
+                on_disk,
+            }),
+            saving: Mutex::new(()),
             slots: Mutex::default(),
             open: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -132,58 +145,73 @@ impl Inner {
     pub(crate) fn fold(&self, key: &SessionKey, row: &Row) {
         let mut registry = self.registry();
         registry.rows.update(key, row);
-        registry.dirty = true;
+        if !registry.folded.contains(&(key.clone(), row.generation)) {
+            registry.folded.insert((key.clone(), row.generation));
+        }
         drop(registry);
         self.keeper.changed();
-    }
-
-    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64) {
-        let mut registry = self.registry();
-        registry.rows.remove(key, generation);
-        registry.dirty = true;
     }
 
     /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
     /// every session's lock, and without fsync.
     pub(crate) fn save_registry(&self) -> Result<(), Error> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_foreign_rows()?;
+        let path = self.layout.registry();
+        let saved = {
+            let registry = self.registry();
+            if registry.folded.is_empty() && !registry.replace && !registry.unsound {
+                return Ok(());
+            }
+            registry.rows.clone()
+        };
+        saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
+        let mut registry = self.registry();
+        registry.on_disk = self.layout.fs.stat(&path).ok();
+        (registry.replace, registry.unsound) = (false, false);
+        // What was folded meanwhile waits for the next save.
+        let Registry { rows, folded, .. } = &mut *registry;
+        folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
+        Ok(())
+    }
+
+    /// Merges the file into our rows if somebody else replaced it.
+    ///
+    /// Of the rows that we did not fold since our last save the file knows better, also that they are gone: somebody may have
+    /// accepted a loss. A file that is missing or no registry knows nothing. The caller is the only one who saves.
+    fn take_foreign_rows(&self) -> Result<(), Error> {
         let path = self.layout.registry();
         let stat = self.layout.fs.stat(&path).ok();
-        let mut registry = self.registry();
-        if !registry.dirty && stat == registry.on_disk {
-            return Ok(());
-        }
-        let mut rows = registry.rows.clone();
-        registry.dirty = false;
-        let foreign = stat != registry.on_disk;
-        drop(registry);
-        if foreign {
-            let (theirs, _) = Rows::load(&*self.layout.fs, &path)?;
-            rows.merge(theirs, |row| self.confirms(row));
-        }
-        let saved = rows.save(&*self.layout.fs, &path, self.layout.file_mode);
-        let mut registry = self.registry();
-        match saved {
-            Ok(()) => {
-                registry.on_disk = self.layout.fs.stat(&path).ok();
-                if foreign {
-                    // What was folded meanwhile is newer than the copy that was merged and saved.
-                    let newer = std::mem::replace(&mut registry.rows, rows);
-                    for row in newer.iter() {
-                        if let Ok(key) = SessionKey::new(&row.key) {
-                            let known = registry.rows.get(&key, row.generation);
-                            if known.is_none_or(|known| known.id == row.id && known.last_seq < row.last_seq) {
-                                registry.rows.put(row.clone());
-                            }
-                        }
-                    }
-                }
-                Ok(())
+        let (ours, folded) = {
+            let registry = self.registry();
+            if registry.replace || stat == registry.on_disk {
+                return Ok(());
             }
-            Err(error) => {
-                registry.dirty = true;
-                Err(error.into())
+            (registry.rows.clone(), registry.folded.clone())
+        };
+        let (theirs, state) = Rows::load(&*self.layout.fs, &path)?;
+        let mut merged;
+        if state == RegistryState::Sound {
+            merged = theirs;
+            merged.merge(&ours, folded.iter(), |row| self.confirms(row));
+        } else {
+            merged = ours.clone();
+            let unknown: Vec<_> =
+                theirs.identities().filter(|(key, generation)| ours.get(key, *generation).is_none()).collect();
+            merged.merge(&theirs, unknown.iter(), |row| self.confirms(row));
+        }
+        let mut registry = self.registry();
+        // What was folded while we merged is newer than both.
+        for (key, generation) in &registry.folded {
+            if let Some(row) = registry.rows.get(key, *generation).filter(|row| ours.get(key, *generation) != Some(row))
+            {
+                merged.put(row.clone());
             }
         }
+        registry.rows = merged;
+        registry.on_disk = stat;
+        registry.unsound |= state != RegistryState::Sound;
+        Ok(())
     }
 
     /// Replaces all rows by those of a rebuild and saves them. Rows that a writer of ours folded meanwhile stay: `old` is what
@@ -197,9 +225,7 @@ impl Inner {
             }
         }
         registry.rows = rows;
-        registry.dirty = true;
-        // What is on disk is what is replaced: nothing of it is merged back.
-        registry.on_disk = self.layout.fs.stat(&self.layout.registry()).ok();
+        registry.replace = true;
         drop(registry);
         self.save_registry()
     }
@@ -319,7 +345,7 @@ impl Inner {
     }
 
     /// The process that made the store may have died before it made the names durable.
-    fn sync_root_once(&self) -> Result<(), Error> {
+    pub(crate) fn sync_root_once(&self) -> Result<(), Error> {
         if !self.root_synced.load(Ordering::Acquire) {
             self.layout.sync_root()?;
             self.root_synced.store(true, Ordering::Release);
@@ -360,9 +386,7 @@ impl Inner {
     }
 
     pub(crate) fn forget_poisoned(&self, slot: &Slot) {
-        if slot.forget_poisoned() {
-            self.writer_closed(slot);
-        }
+        slot.forget_poisoned(self);
     }
 
     pub(crate) fn flush(&self) -> Result<Flushed, Error> {
@@ -417,6 +441,8 @@ impl Inner {
                 }
             }
         }
+        // What other processes know first: a loss that somebody accepted is no finding of ours.
+        self.save_registry()?;
         self.index_stale(&poisoned)?;
         self.save_registry()?;
         Ok(flushed)

@@ -16,6 +16,9 @@ pub(crate) struct Unterminated {
     pub(crate) end: u64,
 }
 
+/// Ends with the right checksum that are looked at. Only who knows the header's checksum can make a second one.
+const CANDIDATES_MAX: u32 = 16;
+
 /// Rule 3: looks for a valid record that `accepts` at the start of `line`, not ended by a newline.
 ///
 /// Every `,"crc":"` is a candidate for its end; the checksum is carried along, so the cost is one pass.
@@ -32,11 +35,16 @@ pub(crate) fn unterminated_record(
     }
     let mut covered = line.offset;
     let mut crc = seed;
+    let mut candidates = 0_u32;
     while let Some(label) = find_label(source, covered, line.end())? {
         crc = source.checksum(covered, label, crc)?;
         let tail = source.view(label, FRAME_TAIL_BYTES)?;
         if frame::check_tail(tail.get(..FRAME_TAIL_BYTES).unwrap_or(tail), crc).is_ok() {
             let end = label.saturating_add(to_u64(FRAME_TAIL_BYTES));
+            candidates = candidates.saturating_add(1);
+            if candidates > CANDIDATES_MAX {
+                return Ok(None);
+            }
             // A whole line that is a record is not what we look for.
             let bytes = source.copy(line.offset, end)?;
             if let Ok((head, crc)) = frame::decode(&bytes, seed) {

@@ -15,7 +15,7 @@ use crate::header::Header;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::transcript::first_line::{self, HeaderState};
-use crate::transcript::scan::{Cursor, Step, Walk};
+use crate::transcript::scan::{Cursor, Place, Step, Walk};
 use crate::transcript::seek;
 use crate::transcript::source::{Line, Source};
 
@@ -90,8 +90,10 @@ impl Reader {
     pub(crate) fn forward(mut self, from_seq: u64) -> Result<Records, Error> {
         let first = first_line::first_record(self.data_start, self.header.as_ref());
         let end = self.source.length_bytes();
+        // A walk may begin only where everything before was durable once: sound records behind a torn hole are no history.
+        let from_durable = from_seq.min(self.proven_durable()?.saturating_add(1));
         let start = match self.seed {
-            Some(seed) if from_seq > 1 => seek::before(&mut self.source, seed, from_seq, self.data_start, end)?
+            Some(seed) if from_seq > 1 => seek::before(&mut self.source, seed, from_durable, self.data_start, end)?
                 .map_or(first, |found| Cursor { offset: found.line.offset, seq: found.info.seq, link: None }),
             _ => first,
         };
@@ -132,6 +134,11 @@ impl Reader {
     pub(crate) fn backward(self) -> Backward {
         let end = self.source.length_bytes();
         Backward { reader: self, end, block: Vec::new(), lines: BLOCK_LINES_MIN, done: false }
+    }
+
+    /// Returns the highest seq that the last sound record or the registry's row proves durable.
+    pub(crate) fn proven_durable(&mut self) -> Result<u64, Error> {
+        Ok(self.claimed_durable()?.max(self.witness().unwrap_or(0)))
     }
 
     /// Returns the highest `durable` that the last sound record claims: what the file proves of itself.
@@ -216,7 +223,7 @@ impl Records {
             return Ok(Step::End(tail));
         }
         loop {
-            let before = self.walk.cursor();
+            let before = self.walk.place();
             let step = self.walk.step()?;
             let doubtful = match &step {
                 Step::Record(..) | Step::End(Tail { state: TailState::Clean | TailState::Padding, .. }) => false,
@@ -234,15 +241,15 @@ impl Records {
     }
 
     /// Looks a second time at the line where a verdict was made. If it changed the walk goes on from there.
-    fn is_settled(&mut self, before: Cursor) -> Result<bool, PathError> {
-        let first = self.digest(before.offset)?;
+    fn is_settled(&mut self, before: Place) -> Result<bool, PathError> {
+        let first = self.digest(before.offset())?;
         self.walk.source.file().settle();
         let witness = self.header_id.as_ref().and_then(|id| (self.ask)(id));
         let length_bytes = self.walk.source.file().stat().context("stat", &self.path)?.length_bytes;
         let old_length_bytes = self.walk.source.length_bytes();
         self.looks = self.looks.saturating_add(1);
         self.walk.source.refresh(length_bytes);
-        let second = self.digest(before.offset)?;
+        let second = self.digest(before.offset())?;
         if first == second && length_bytes == old_length_bytes {
             self.settled = length_bytes;
             return Ok(true);
@@ -385,10 +392,13 @@ impl Backward {
     fn block_start(&mut self) -> Result<Cursor, Error> {
         let first = first_line::first_record(self.reader.data_start, self.reader.header.as_ref());
         let Some(seed) = self.reader.seed else { return Ok(first) };
-        let source = &mut self.reader.source;
         let mut at = self.end;
         let mut stepped = 0_u64;
         let mut follower: Option<(u64, Crc)> = None;
+        // As for a forward read. What is before the first block is before such a record, too.
+        let is_first = self.end == self.reader.source.length_bytes();
+        let durable = if is_first { self.reader.proven_durable()? } else { u64::MAX };
+        let source = &mut self.reader.source;
         loop {
             if at <= self.reader.data_start {
                 return Ok(first);
@@ -402,7 +412,7 @@ impl Backward {
             let info = source.check(&line, seed)?.ok().filter(|_| line.terminated);
             if let (Some(info), true) = (info, stepped >= self.lines) {
                 // A stray record would make everything behind it look missing.
-                if follower == Some((info.seq.saturating_add(1), info.crc)) {
+                if info.seq <= durable && follower == Some((info.seq.saturating_add(1), info.crc)) {
                     return Ok(Cursor { offset: at, seq: info.seq, link: None });
                 }
             }

@@ -18,12 +18,11 @@ use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::mark::Mark;
-use crate::record::Record;
 use crate::registry::Row;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
-use crate::transcript::source::{Line, Source, to_u64};
+use crate::transcript::source::{Source, to_u64};
 
 /// Longest last line that is checked whole before a row is trusted; of a longer one only the end is compared.
 const ANCHOR_LINE_BYTES: u64 = 64 * 1024;
@@ -109,7 +108,7 @@ pub(crate) fn judge(
         match walk.step()? {
             Step::Record(line, info) => {
                 proven_seq = proven_seq.max(info.durable);
-                let mark = if info.is_mark { read_mark(&mut walk.source, &line, header.crc)? } else { None };
+                let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };
                 // A record without its newline gets it below, so its row counts it.
                 folded.fold(line.end().saturating_add(1), &info, mark.as_ref());
             }
@@ -126,7 +125,7 @@ pub(crate) fn agrees(layout: &Layout, key: &SessionKey, row: &Row) -> Result<boo
     let path = layout.transcript(key, row.generation);
     let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Read).context("open", &path)?.into();
     let length_bytes = file.stat().context("stat", &path)?.length_bytes;
-    if length_bytes != row.length_bytes {
+    if length_bytes != row.length_bytes || row.durable_seq > row.last_seq {
         return Ok(false);
     }
     let mut source = Source::new(file, &path, length_bytes, false);
@@ -136,12 +135,6 @@ pub(crate) fn agrees(layout: &Layout, key: &SessionKey, row: &Row) -> Result<boo
         }
         _ => Ok(false),
     }
-}
-
-/// Reads a mark's body.
-pub(crate) fn read_mark(source: &mut Source, line: &Line, seed: frame::Crc) -> Result<Option<Mark>, PathError> {
-    let bytes = source.copy(line.offset, line.end())?;
-    Ok(Record::decode(&bytes, seed, line.offset).ok().and_then(|record| record.as_mark()))
 }
 
 /// Says whether the line that ends at the row's length is the row's last record.
@@ -232,8 +225,7 @@ fn cut_tail(
 /// Copies everything from `offset` on to a new file in `quarantine/`, durably, and returns its name.
 pub(crate) fn keep_aside(layout: &Layout, source: &mut Source, offset: u64, name: &str) -> Result<String, PathError> {
     let folder = layout.quarantine();
-    // A store from a backup may lack the empty folder.
-    layout.fs.create_dir(&folder, layout.dir_mode).context("create folder", &folder)?;
+    layout.create_quarantine()?;
     let temp = atomic::TempFile::create(&*layout.fs, &folder.join(name), layout.file_mode)?;
     let mut at = offset;
     while at < source.length_bytes() {

@@ -20,6 +20,9 @@ use crate::transcript::source::{Line, Source};
 /// Ranges remembered to tell a misplaced record from a foreign one; a file with more holes is past telling.
 const MISSING_MAX: usize = 1024;
 
+/// Strays that are compared with the record of the same seq.
+const STRAYS_MAX: u64 = 256;
+
 /// One step of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -53,9 +56,25 @@ pub(crate) struct Walk {
     newline_missing: bool,
     bad: Option<BadRun>,
     missing: Vec<(u64, u64)>,
+    /// Records with a seq that was passed already.
+    strays: u64,
     /// The highest `durable` claim of sound whole lines from an offset on: lookahead of rule 4.
     claims: Option<(u64, u64)>,
     end: Option<Tail>,
+}
+
+/// A place in a walk, and what is open there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    cursor: Cursor,
+    newline_missing: bool,
+    bad: Option<BadRun>,
+}
+
+impl Place {
+    pub(crate) fn offset(&self) -> u64 {
+        self.cursor.offset
+    }
 }
 
 /// Bad lines in a row.
@@ -78,6 +97,7 @@ impl Walk {
             newline_missing: false,
             bad: None,
             missing: Vec::new(),
+            strays: 0,
             claims: None,
             end: None,
         }
@@ -91,13 +111,16 @@ impl Walk {
         self.seed
     }
 
+    /// Returns where the walk stands, to come back to.
+    pub(crate) fn place(&self) -> Place {
+        Place { cursor: self.cursor, newline_missing: self.newline_missing, bad: self.bad }
+    }
+
     /// Looks at the same place again with a new length and witness: the file moved while we read.
-    pub(crate) fn rewind(&mut self, cursor: Cursor, length_bytes: u64, witness: Option<u64>) {
+    pub(crate) fn rewind(&mut self, place: Place, length_bytes: u64, witness: Option<u64>) {
         self.source.refresh(length_bytes);
-        self.cursor = cursor;
-        self.newline_missing = false;
+        Place { cursor: self.cursor, newline_missing: self.newline_missing, bad: self.bad } = place;
         self.witness = witness;
-        self.bad = None;
         self.claims = None;
         self.end = None;
     }
@@ -106,6 +129,11 @@ impl Walk {
     pub(crate) fn step(&mut self) -> Result<Step, PathError> {
         if let Some(tail) = self.end {
             return Ok(Step::End(tail));
+        }
+        if self.newline_missing && self.source.view(self.cursor.offset, 1)?.first() == Some(&b'\n') {
+            // Its owner opened the file for writing meanwhile and has added it.
+            self.newline_missing = false;
+            self.cursor.offset = self.cursor.offset.saturating_add(1);
         }
         loop {
             let line = self.source.line(self.cursor.offset)?;
@@ -156,8 +184,12 @@ impl Walk {
             return Ok(None);
         }
         let was_missing = self.missing.iter().any(|(from, to)| (*from..=*to).contains(&info.seq));
+        self.strays = self.strays.saturating_add(1);
         let defect = if was_missing {
             Defect::Misplaced
+        } else if self.strays > STRAYS_MAX {
+            // Each look costs a search; a file with so many is past telling.
+            Defect::Duplicate
         } else {
             let first = seek::exactly(&mut self.source, self.seed, info.seq, self.data_start, line.offset)?;
             let same = first.is_some_and(|first| first.info.crc == info.crc);

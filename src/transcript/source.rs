@@ -10,7 +10,8 @@ use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, is_padding};
 use crate::frame::{self, Crc, FrameDefect};
 use crate::fs::{FsFile, IoContext as _, PathError};
 use crate::map::Map;
-use crate::record::Info;
+use crate::mark::Mark;
+use crate::record::{Info, Record};
 
 /// First read; doubled with every further one in sequence.
 const READ_BYTES_MIN: usize = 8 * 1024;
@@ -18,6 +19,8 @@ const READ_BYTES_MIN: usize = 8 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// Longest line that is held in memory to be checked.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest mark that is understood.
+const MARK_BYTES_MAX: u64 = 64 * 1024;
 /// A map pays for files of at least this size.
 const MAP_BYTES_MIN: u64 = 1024 * 1024;
 
@@ -203,6 +206,15 @@ impl Source {
             at = at.saturating_add(to_u64(count));
         }
         Ok(crc)
+    }
+
+    /// Reads the mark in a sound line. One that is longer than ours ever are, or no mark of this version, is unknown.
+    pub(crate) fn mark(&mut self, line: &Line, seed: Crc) -> Result<Option<Mark>, PathError> {
+        if line.length_bytes > MARK_BYTES_MAX {
+            return Ok(Some(Mark::Unknown));
+        }
+        let bytes = self.copy(line.offset, line.end())?;
+        Ok(Record::decode(&bytes, seed, line.offset).ok().and_then(|record| record.as_mark()))
     }
 
     /// Copies a range; the caller knows that it is a record, so its size was accepted once.
