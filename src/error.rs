@@ -76,6 +76,19 @@ pub enum Error {
         /// The generation in its header.
         header_generation: u64,
     },
+    /// The registry knows the transcript, but the file is gone. Appending would begin anew as if nothing had been: restore the
+    /// file, or accept the loss ([`RebuildOptions::accept_loss`](crate::RebuildOptions::accept_loss)).
+    #[error("transcript {} is gone; the registry saw {last_seq} records in it", path.display())]
+    TranscriptLost {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// Where the file was.
+        path: PathBuf,
+        /// The last record that the registry knows of.
+        last_seq: u64,
+    },
     /// Another writer holds the session.
     #[error("session {key:?} is being written to by {}", holder.as_ref().map_or_else(|| "another process".to_owned(), ToString::to_string))]
     Busy {
@@ -130,7 +143,9 @@ impl Error {
     /// Says whether promised bytes are bad or missing.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Damaged { .. } | Self::Misfiled { .. } | Self::HeaderDamaged { .. } => true,
+            Self::Damaged { .. } | Self::Misfiled { .. } | Self::HeaderDamaged { .. } | Self::TranscriptLost { .. } => {
+                true
+            }
             Self::Partial { source, .. } => source.is_damage(),
             _ => false,
         }

@@ -111,7 +111,8 @@ impl Store {
         let transcripts = inner.layout.transcripts();
         inner.layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
         inner.fold(key, &row);
-        inner.save_registry()?;
+        // The index is a cache: whoever saves next takes the row along.
+        inner.save_registry().ok();
         Ok(plan.report(path, generation, Some(quarantine)))
     }
 }
@@ -201,6 +202,11 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
                 debug_assert!(!matches!(tail.state, TailState::Clean) || tail.bytes == 0);
                 break;
             }
+        }
+    }
+    for line in std::mem::take(&mut walk.buried) {
+        if let Ok(info) = walk.source.check(&line, seed)? {
+            strays.push(keep(&mut walk.source, &line, &info, seed)?);
         }
     }
     // A record that stands behind one that it preceded goes back to its place, unless its seq was found elsewhere.

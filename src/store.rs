@@ -62,6 +62,8 @@ pub struct Flushed {
     pub sessions: usize,
     /// Sessions that could not be flushed (or, by a close, sealed), with the reason.
     pub failures: Vec<(SessionKey, Error)>,
+    /// Why a close could not save the registry. It is a cache: the next open folds again what is missing.
+    pub registry: Option<Error>,
 }
 
 /// One entry of a listing.
@@ -147,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the registry can not be saved. Sessions that could not be flushed are in the result.
+    /// None at present. Sessions that could not be flushed, and why the registry could not be saved, are in the result.
     pub fn close(&self) -> Result<Flushed, Error> {
         self.inner().close()
     }

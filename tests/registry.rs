@@ -170,6 +170,32 @@ fn a_row_without_a_file_is_kept_until_the_loss_is_accepted() {
 }
 
 #[test]
+fn a_transcript_that_is_gone_is_not_begun_anew() {
+    // An append made a fresh first generation, and its row took the place of the only witness of the loss.
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let store = Store::open(folder.path()).unwrap();
+    let path = store.session("a").unwrap().path(None).unwrap();
+    let backup = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let session = store.session("a").unwrap();
+    for error in [session.append(numbered(1)).unwrap_err(), session.records().unwrap_err()] {
+        assert!(matches!(error, Error::TranscriptLost { .. }) && error.is_damage(), "{error:?}");
+    }
+    let gone =
+        store.sessions().unwrap().into_iter().filter(|listed| matches!(listed, Listed::Unreadable { .. })).count();
+    assert_eq!(gone, 1);
+    store.close().unwrap();
+    assert!(!path.exists());
+    fs::write(&path, backup).unwrap();
+    Store::open(folder.path()).unwrap().session("a").unwrap().append(numbered(1)).unwrap();
+    fs::remove_file(&path).unwrap();
+    rebuild(folder.path(), RebuildOptions::new().accept_loss(true));
+    let receipt = Store::open(folder.path()).unwrap().session("a").unwrap().append(numbered(1)).unwrap();
+    assert_eq!((receipt.generation, receipt.seq), (1, 1));
+}
+
+#[test]
 fn processes_that_save_merge_row_by_row() {
     let folder = tempfile::tempdir().unwrap();
     let first = Store::open(folder.path()).unwrap();

@@ -240,12 +240,31 @@ impl Inner {
     /// Returns the generation asked for, or the newest, if it exists.
     pub(crate) fn generation(&self, key: &SessionKey, generation: Option<u64>) -> Result<u64, Error> {
         let found = if let Some(generation) = generation {
-            folder::exists(&self.layout, key, generation)?.then_some(generation)
+            let found = folder::exists(&self.layout, key, generation)?.then_some(generation);
+            if found.is_none() {
+                self.check_not_lost(key, None, self.row(key, generation).as_ref())?;
+            }
+            found
         } else {
             let row = self.registry().rows.newest(key).cloned();
-            self.folder.newest(&self.layout, key, row.as_ref())?
+            let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
+            self.check_not_lost(key, newest, row.as_ref())?;
+            newest
         };
         found.ok_or_else(|| Error::SessionNotFound { key: key.clone(), generation })
+    }
+
+    /// A row whose transcript is gone is the witness of a loss: without it an append would begin anew as if nothing had been.
+    fn check_not_lost(&self, key: &SessionKey, newest: Option<u64>, row: Option<&Row>) -> Result<(), Error> {
+        match row.filter(|row| newest.is_none_or(|newest| newest < row.generation)) {
+            None => Ok(()),
+            Some(row) => Err(Error::TranscriptLost {
+                key: key.clone(),
+                generation: row.generation,
+                path: self.layout.transcript(key, row.generation),
+                last_seq: row.last_seq,
+            }),
+        }
     }
 
     pub(crate) fn open_transcript(&self, key: &SessionKey, generation: u64) -> Result<Arc<dyn FsFile>, Error> {
@@ -301,6 +320,13 @@ impl Inner {
                 Err(error) => listed.push(Listed::Unreadable { path, error }),
             }
         }
+        for row in self.rows().iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if let Err(error @ Error::TranscriptLost { .. }) = self.generation(&key, Some(row.generation)) {
+                let path = self.layout.transcript(&key, row.generation);
+                listed.push(Listed::Unreadable { path, error });
+            }
+        }
         Ok(listed)
     }
 
@@ -320,7 +346,9 @@ impl Inner {
         .map_err(|error| lock_error(key, error))?;
         self.sync_root_once()?;
         let row = self.registry().rows.newest(key).cloned();
-        let opened = match self.folder.newest(&self.layout, key, row.as_ref())? {
+        let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
+        self.check_not_lost(key, newest, row.as_ref())?;
+        let opened = match newest {
             None => Opened::Absent { generation: 1, lock },
             Some(generation) => {
                 let row = row.filter(|row| row.generation == generation).or_else(|| self.row(key, generation));
@@ -421,6 +449,7 @@ impl Inner {
         Ok(())
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "a public signature; what can go wrong later has a place")]
     pub(crate) fn close(&self) -> Result<Flushed, Error> {
         let mut flushed = Flushed::default();
         if self.read_only || self.closed.swap(true, Ordering::AcqRel) {
@@ -442,9 +471,8 @@ impl Inner {
             }
         }
         // What other processes know first: a loss that somebody accepted is no finding of ours.
-        self.save_registry()?;
-        self.index_stale(&poisoned)?;
-        self.save_registry()?;
+        let saved = self.save_registry().and_then(|()| self.index_stale(&poisoned)).and_then(|()| self.save_registry());
+        flushed.registry = saved.err();
         Ok(flushed)
     }
 }

@@ -39,7 +39,7 @@ impl Default for Options {
         Self {
             durability: Durability::Sync,
             record_bytes_max: RECORD_BYTES_MAX_DEFAULT,
-            open_writers_max: 128,
+            open_writers_max: open_writers_default(),
             idle_release: Duration::from_secs(2),
             lock_wait: Duration::ZERO,
             registry_save_delay: Duration::from_secs(1),
@@ -48,6 +48,12 @@ impl Default for Options {
             fs: Arc::new(OsFs),
         }
     }
+}
+
+/// Leaves half of the descriptors that the process may open to everybody else.
+fn open_writers_default() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 4).unwrap_or(usize::MAX).clamp(1, 128)
 }
 
 impl Options {
@@ -68,7 +74,8 @@ impl Options {
         self
     }
 
-    /// Sets how many sessions are held open for writing at once, each with two descriptors; 128 by default, at least 1. The
+    /// Sets how many sessions are held open for writing at once, each with two descriptors; by default 128, or a quarter of
+    /// what the process may open if that is less; at least 1. The
     /// one idle for the longest is closed first. More can be open while more than that commit at the same moment.
     pub fn open_writers_max(mut self, count: usize) -> Self {
         self.open_writers_max = count.max(1);

@@ -3,6 +3,8 @@
 //! A header is promised whole with its newline, so a bad one is damage, never a torn tail. The records behind it check with
 //! its checksum as seed; with the header gone, that seed is found again from what the lines themselves say.
 
+use std::collections::BTreeMap;
+
 use crate::damage::{Defect, Gap};
 use crate::format::{CRC_LABEL, FRAME_TAIL_BYTES, HEAD_BYTES_MAX};
 use crate::frame::{self, Crc};
@@ -80,7 +82,8 @@ pub(crate) fn is_filed_as(header: &Header, key: &SessionKey, generation: u64) ->
     header.body.key == key.as_str() && header.body.generation == generation
 }
 
-/// Finds the checksum of a lost header: the seed with which at least two lines check, or the only line there is.
+/// Finds the checksum of a lost header: the seed that most of the first lines imply, at least two of them, or one that the
+/// header line or record 1 says, too.
 fn salvage_seed(source: &mut Source, header: &Line) -> Result<Option<Crc>, PathError> {
     let mut lines = Vec::new();
     let mut at = header.next();
@@ -91,36 +94,33 @@ fn salvage_seed(source: &mut Source, header: &Line) -> Result<Option<Crc>, PathE
             lines.push(line);
         }
     }
-    // What the header line itself says, what record 1 says of it, and what each line's own checksum implies.
-    let mut candidates = Vec::new();
-    if header.length_bytes <= SALVAGE_LINE_BYTES {
-        let bytes = source.copy(0, header.end())?;
-        candidates.extend(stored_crc(&bytes));
-        candidates
-            .push(Crc::ZERO.extend(bytes.get(..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default()));
-    }
-    if let Some(line) = lines.first() {
-        let head = source.copy(line.offset, line.end().min(line.offset.saturating_add(to_u64(HEAD_BYTES_MAX))))?;
-        candidates.extend(frame::decode_head(&head).ok().filter(|head| head.seq == 1).map(|head| head.prev));
-    }
+    // A line checks with exactly one seed. Two lines that imply the same one prove it; the most lines win, since lines of
+    // another transcript may stand here, too. Seed 0 is that of headers.
+    let mut implied: BTreeMap<Crc, usize> = BTreeMap::new();
     for line in &lines {
         let bytes = source.copy(line.offset, line.end())?;
         let covered = bytes.get(..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-        candidates.extend(stored_crc(&bytes).map(|crc| crc.seed_over(covered)));
-    }
-    let needed = if lines.len() > 1 { 2 } else { 1 };
-    // A single line would agree with the seed that it implies itself, whatever it holds.
-    let count = if needed == 1 { candidates.len().saturating_sub(lines.len()) } else { candidates.len() };
-    for seed in candidates.into_iter().take(count) {
-        let mut sound = 0_usize;
-        for line in &lines {
-            sound = sound.saturating_add(usize::from(source.check(line, seed)?.is_ok()));
-            if sound >= needed {
-                return Ok(Some(seed));
-            }
+        if let Some(seed) = stored_crc(&bytes).map(|crc| crc.seed_over(covered)).filter(|seed| *seed != Crc::ZERO) {
+            let count = implied.entry(seed).or_default();
+            *count = count.saturating_add(1);
         }
     }
-    Ok(None)
+    if let Some((seed, _)) = implied.iter().filter(|(_, count)| **count > 1).max_by_key(|(_, count)| **count) {
+        return Ok(Some(*seed));
+    }
+    // A single line agrees with the seed that it implies itself, whatever it holds: somebody else has to say it, too. That is
+    // the header line, or what record 1 says of it.
+    let mut said = Vec::new();
+    if header.length_bytes <= SALVAGE_LINE_BYTES {
+        let bytes = source.copy(0, header.end())?;
+        said.extend(stored_crc(&bytes));
+        said.push(Crc::ZERO.extend(bytes.get(..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default()));
+    }
+    if let Some(line) = lines.first() {
+        let head = source.copy(line.offset, line.end().min(line.offset.saturating_add(to_u64(HEAD_BYTES_MAX))))?;
+        said.extend(frame::decode_head(&head).ok().filter(|head| head.seq == 1).map(|head| head.prev));
+    }
+    Ok(said.into_iter().find(|seed| implied.contains_key(seed)))
 }
 
 /// Reads the checksum that a line carries.

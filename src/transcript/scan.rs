@@ -58,6 +58,8 @@ pub(crate) struct Walk {
     missing: Vec<(u64, u64)>,
     /// Records with a seq that was passed already.
     strays: u64,
+    /// Those of them that stand among bad lines: no items of the walk, but something to salvage.
+    pub(crate) buried: Vec<Line>,
     /// The highest `durable` claim of sound whole lines from an offset on: lookahead of rule 4.
     claims: Option<(u64, u64)>,
     end: Option<Tail>,
@@ -98,6 +100,7 @@ impl Walk {
             bad: None,
             missing: Vec::new(),
             strays: 0,
+            buried: Vec::new(),
             claims: None,
             end: None,
         }
@@ -180,6 +183,9 @@ impl Walk {
     /// A sound record with a seq that was passed already.
     fn stray(&mut self, line: Line, info: Info) -> Result<Option<Step>, PathError> {
         if self.bad.is_some() {
+            if self.buried.len() < MISSING_MAX {
+                self.buried.push(line);
+            }
             self.cursor.offset = line.next();
             return Ok(None);
         }

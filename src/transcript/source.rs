@@ -21,8 +21,8 @@ const READ_BYTES_MAX: usize = 256 * 1024;
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Longest mark that is understood.
 const MARK_BYTES_MAX: u64 = 64 * 1024;
-/// A map pays for files of at least this size.
-const MAP_BYTES_MIN: u64 = 1024 * 1024;
+/// A map pays for files of at least this size; of a much larger one it would count as memory of ours.
+const MAP_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=64 * 1024 * 1024;
 
 /// An open transcript up to some length.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Line {
 impl Source {
     /// Looks at the first `length_bytes` of a file. `locked`: we hold the lock of its writer.
     pub(crate) fn new(file: Arc<dyn FsFile>, path: &Path, length_bytes: u64, locked: bool) -> Self {
-        let map = if locked && length_bytes >= MAP_BYTES_MIN { file.map(length_bytes) } else { None };
+        let map = if locked && MAP_BYTES.contains(&length_bytes) { file.map(length_bytes) } else { None };
         Self {
             file,
             path: path.to_owned(),

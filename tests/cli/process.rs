@@ -114,7 +114,8 @@ fn a_closed_pipe_ends_an_append_and_keeps_what_was_appended() {
     // Standard input stays open: it is the pipe that ends it.
     let status = child.wait().unwrap();
     drop(stdin);
-    assert!(status.success(), "{status}");
+    // Quietly, but not as if all that was given had been appended.
+    assert_eq!(status.code(), Some(1), "{status}");
     assert_eq!(bench.run(&["show", "k"]).expect(0).stdout, "1\n");
     bench.run(&["verify"]).expect(0);
 }

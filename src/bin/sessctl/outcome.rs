@@ -107,6 +107,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             format!("sessctl repair --generation {generation} {}", shell_word(key.as_str()))
         }
         Error::HeaderDamaged { .. } => "sessctl repair KEY, with the key that the file belongs to".to_owned(),
+        Error::TranscriptLost { .. } => {
+            "restore the file from a backup, or accept the loss: sessctl rebuild-index --accept-loss".to_owned()
+        }
         Error::UnsupportedFormat { .. } => "use the version of sessctl that wrote it".to_owned(),
         Error::Busy { holder, .. } => {
             let holder = holder.as_ref().map_or_else(|| "its writer".to_owned(), |holder| format!("{holder}"));

@@ -122,6 +122,10 @@ type Answer = Result<Receipt, LineError>;
 pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome {
     let mut summary = Summary::default();
     let result = append(args, global, output, &mut summary);
+    if result.as_ref().is_err_and(Failure::is_closed_pipe) {
+        // Quiet, but not done: what was not acknowledged was not appended.
+        return Outcome::Failed;
+    }
     output.finish(&summary, result)
 }
 
@@ -241,6 +245,10 @@ impl Appender<'_> {
                 None => (key.clone(), record),
             });
         }
+        if text.trim_ascii_start().first() == Some(&b'[') {
+            // The parser would take an array of the fields' values, too.
+            return Err(LineError::Envelope { column: 1 });
+        }
         let envelope: Envelope<'_> = serde_json::from_slice(&text).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => LineError::Envelope { column: error.column() },
             _ => LineError::NotJson { reason: error.to_string() },
@@ -328,6 +336,10 @@ impl Appender<'_> {
     fn close(&mut self, output: &mut Output, summary: &mut Summary) -> Result<(), Failure> {
         let flushed = self.store.close()?;
         summary.durable = flushed.failures.is_empty();
+        if let Some(error) = flushed.registry {
+            // A cache that could not be saved loses nothing that was acknowledged.
+            output.say(&format!("warning: the registry was not saved: {}", Failure::Store(error)));
+        }
         for (key, error) in flushed.failures {
             let failure = Failure::Store(error);
             // What poisoned a session while it was appended to was told with its lines.
@@ -373,8 +385,9 @@ fn commit_group(store: &Store, group: Group) -> Committed {
         results.extend(receipts.into_iter().map(Ok));
         if let Some(error) = error {
             results.extend(std::iter::repeat_n(error.clone(), lacking).map(Err));
-            // After these the session goes on; everything else would fail again, or leave open what came before.
-            if !matches!(error, Error::WriteFailed { .. } | Error::Record(_)) {
+            // After these the session goes on: nothing of the batch was kept, and the next may find room, or a descriptor.
+            // Everything else would fail again, or leave open what came before.
+            if !matches!(error, Error::WriteFailed { .. } | Error::Record(_) | Error::Io(_)) {
                 fatal = Some(error);
             }
         }
