@@ -18,6 +18,17 @@ use crate::render::{Origin, Output};
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// Waits, and says whether standard output is a pipe that its reader has closed meanwhile.
+fn is_closed_after(wait: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = std::io::stdout();
+    // Asking for nothing still tells of an end.
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+    let is_over = poll(&mut watched, Some(&wait)).is_ok_and(|count| count > 0);
+    is_over && watched.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
 /// Print the last records of a session, and follow it
 ///
 /// Prints bodies as JSON lines. With --follow it goes on with each record that is appended, also in the next generation after a
@@ -70,7 +81,10 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     let mut read_again = true;
     while args.follow && !stop.load(Ordering::Relaxed) {
         output.flush()?;
-        std::thread::sleep(POLL);
+        if is_closed_after(POLL) {
+            // Nobody reads what would come.
+            break;
+        }
         let (newest, path) = locate(&follower.session, None)?;
         if newest > follower.generation {
             follower.finish_generation(newest, output, summary)?;
