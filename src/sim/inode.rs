@@ -23,6 +23,8 @@ pub(super) struct Inode {
     pub(super) durable: Vec<u8>,
     /// With `true`: a failed sync marked it clean, no later one writes it.
     pub(super) changes: Vec<(Change, bool)>,
+    /// So many of the changes, the first, are of before the last successful sync.
+    settled: usize,
     pub(super) link_count: u64,
     pub(super) modified: i128,
     /// The handle that holds the lock.
@@ -58,6 +60,8 @@ impl Inode {
             .filter(|change| !written.contains(change.sectors().start()))
             .map(|change| (change, true))
             .collect();
+        // The length is what it is now: a later crash shows none that only the failed sync would have written.
+        self.settled = self.changes.len();
     }
 
     /// The pages are clean now, whatever is on the disk.
@@ -73,6 +77,7 @@ impl Inode {
     /// Decides for every sector which of its versions since the last sync is on the disk, and for the file which length.
     pub(super) fn crash(&mut self, chance: &mut Chance) {
         let changes = std::mem::take(&mut self.changes);
+        let settled = u64::try_from(std::mem::take(&mut self.settled)).unwrap_or(0);
         let (before, after) = (self.durable.len(), self.live.len());
         let mode = chance.below(5);
         if mode == 0 || changes.is_empty() {
@@ -83,10 +88,13 @@ impl Inode {
         let mut running = self.durable.clone();
         // A sector is written whole, so it shows all that was in it at some moment, never one write without an earlier one.
         let mut versions: BTreeMap<usize, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
-        let mut lengths = vec![before, after];
+        let (mut lengths, mut length) = (vec![before, after], before);
         for ((change, _), number) in changes.iter().zip(0..) {
             change.apply(&mut running);
-            lengths.push(running.len());
+            if number >= settled {
+                length = change.length_after(length);
+                lengths.push(length);
+            }
             for sector in change.sectors() {
                 versions.entry(sector).or_default().push((number, sector_of(&running, sector)));
             }
@@ -149,6 +157,14 @@ impl Change {
         match self {
             Self::SetLen(length) => length / SECTOR..=length / SECTOR,
             Self::Write { offset, bytes } => offset / SECTOR..=(offset + bytes.len().max(1) - 1) / SECTOR,
+        }
+    }
+
+    /// The file's length after it.
+    fn length_after(&self, length: usize) -> usize {
+        match self {
+            Self::SetLen(length) => *length,
+            Self::Write { offset, bytes } => length.max(offset + bytes.len()),
         }
     }
 
