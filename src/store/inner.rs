@@ -284,7 +284,8 @@ impl Inner {
         Reader::new(file, &path, Some((key, generation)), self.witness(key, generation))
     }
 
-    /// Returns what the registry knows of a transcript, asked anew each time.
+    /// Returns what the registry knew of a transcript when the read began: before the length was looked at, so never more than
+    /// the file holds. What is promised meanwhile, a later read may hold against the file.
     fn witness(&self, key: &SessionKey, generation: u64) -> Witness {
         let row = self.row(key, generation);
         Arc::new(move |id| row.as_ref().filter(|row| row.id == id).map(|row| row.durable_seq))

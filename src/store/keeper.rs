@@ -48,8 +48,8 @@ impl Keeper {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
         self.wake.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last handle may be dropped by the thread itself.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        // The thread holds no handle of the store, so it can not be the one that drops the last.
+        if let Some(thread) = thread {
             thread.join().ok();
         }
     }
