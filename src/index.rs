@@ -98,6 +98,8 @@ pub(crate) fn index(
         Err(LockError::Busy(_)) => return Indexed { busy: true, ..indexed },
         Err(LockError::Io(error)) => return Indexed { error: Some(error.into()), ..indexed },
     };
+    // The row stands for what could not be looked at; of what can be, it is a witness only while losses are not accepted.
+    let old = old.filter(|_| !how.accept_loss);
     match index_locked(layout, name, &key, old, how, lock) {
         Ok((row, torn)) => {
             indexed.row = Some(row);
@@ -106,7 +108,6 @@ pub(crate) fn index(
         Err(error) => {
             if let Error::Damaged { .. } = error {
                 // A header that can not be read leaves the old row.
-                let old = old.filter(|_| !how.accept_loss);
                 indexed.row = judge(layout, name, &key, old, Trust::Nothing).map(proven_row).ok().or(indexed.row);
             }
             indexed.error = Some(error);
@@ -123,7 +124,6 @@ fn index_locked(
     how: How,
     lock: Lock,
 ) -> Result<(Row, Option<Torn>), Error> {
-    let old = old.filter(|_| !how.accept_loss);
     if !how.truncate {
         let judged = judge(layout, name, key, old, how.trust)?;
         if let Some(Tail { offset, bytes, state: TailState::Torn { .. } }) = judged.tail {
