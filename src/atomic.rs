@@ -87,7 +87,7 @@ impl<'fs> TempFile<'fs> {
     /// Makes `.<name>.<16 hex digits>.tmp` in the target's folder.
     pub(crate) fn create(fs: &'fs dyn Fs, target: &Path, mode: u32) -> Result<Self, PathError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let unique = random_u64().context("get random bytes for a temp file of", target)?;
+        let unique = fs.random().context("get random bytes for a temp file of", target)?;
         // 255 bytes is the longest name that file systems take.
         let name: String = name.chars().take(100).collect();
         let path = target.with_file_name(format!(".{name}.{unique:016x}{TEMP_SUFFIX}"));
@@ -134,9 +134,4 @@ impl Drop for TempFile<'_> {
             self.fs.remove(&self.path).ok();
         }
     }
-}
-
-/// 64 random bits.
-fn random_u64() -> std::io::Result<u64> {
-    getrandom::u64().map_err(std::io::Error::other)
 }

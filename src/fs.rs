@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use crate::map::Map;
+use crate::timestamp::Timestamp;
 
 /// An I/O error with the operation that failed and the path it was about; cheap to clone, since one failed commit is
 /// reported to every append that waited for it.
@@ -94,7 +95,8 @@ pub enum FileKind {
     Other,
 }
 
-/// The file system below a store. [`OsFs`] is the real one; a test may bring its own.
+/// The file system below a store, and with it the clock and the source of random numbers: everything that a store takes
+/// from outside, so that a simulated run is decided by its seed alone. [`OsFs`] is the real one; a test may bring its own.
 pub trait Fs: Debug + Send + Sync + 'static {
     /// Opens a regular file; anything else is an error of kind `InvalidInput`.
     ///
@@ -153,6 +155,18 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// Waits for another process.
     fn pause(&self, duration: std::time::Duration) {
         std::thread::sleep(duration);
+    }
+    /// Reads the clock that records are stamped with. It may jump: times order nothing.
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+    /// Returns 64 random bits, for header ids and the names of temp files.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn random(&self) -> io::Result<u64> {
+        getrandom::u64().map_err(io::Error::other)
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{FORMAT_VERSION, FRAME_TAIL_BYTES, KIND_HEADER};
 use crate::frame::{self, Content, Crc};
+use crate::fs::Fs;
 use crate::key::SessionKey;
 use crate::timestamp::Timestamp;
 
@@ -52,14 +53,13 @@ impl Header {
     /// Encodes line 0 of a new transcript.
     pub(crate) fn encode(
         out: &mut Vec<u8>,
+        fs: &dyn Fs,
         key: &SessionKey,
         generation: u64,
         parent: Option<Parent>,
         now: Timestamp,
     ) -> std::io::Result<Self> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(std::io::Error::other)?;
-        let id = format!("{:032x}", u128::from_be_bytes(id));
+        let id = format!("{:016x}{:016x}", fs.random()?, fs.random()?);
         let body = HeaderBody { format: FORMAT_VERSION, key: key.as_str().to_owned(), generation, id, parent };
         let text = serde_json::to_string(&body).map_err(std::io::Error::other)?;
         let start = out.len();
@@ -99,7 +99,7 @@ mod tests {
     fn a_header_of_another_format_is_told_from_a_bad_one() {
         let mut line = Vec::new();
         let key = SessionKey::new("k").unwrap();
-        let header = Header::encode(&mut line, &key, 1, None, Timestamp::from_unix_ms(0)).unwrap();
+        let header = Header::encode(&mut line, &crate::fs::OsFs, &key, 1, None, Timestamp::from_unix_ms(0)).unwrap();
         line.pop();
         assert_eq!(Header::decode(&line), Ok(header));
         let body = br#"{"format":2,"name":"k"}"#;

@@ -12,7 +12,6 @@ use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
 use crate::record::NewRecord;
 use crate::registry::Row;
-use crate::timestamp::Timestamp;
 use crate::transcript::first_line::HeaderState;
 use crate::transcript::recover::{self, Judgement, Trust};
 use crate::transcript::source::Source;
@@ -135,7 +134,7 @@ fn index_locked(
     let torn = if let Mark::Recovered { offset, bytes, .. } = mark { Some(Torn { offset, bytes }) } else { None };
     let path = layout.transcript(key, name.generation);
     let mut writer = Writer::resume(layout, recovered.file, path, lock, recovered.header.crc, recovered.row)?;
-    writer.commit(&[&NewRecord::mark(&mark)], true, Timestamp::now()).map_err(|error| match error {
+    writer.commit(&[&NewRecord::mark(&mark)], true, layout.fs.now()).map_err(|error| match error {
         CommitError::RolledBack(source) | CommitError::Poisoned { source, .. } => Error::Io(source),
     })?;
     Ok((writer.row().clone(), torn))

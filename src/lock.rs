@@ -123,7 +123,7 @@ impl Lock {
             Err(error) => return Err(io("stat lock")(error)),
         }
         // Who we are helps people only: a full disk must not keep a session from being written to.
-        if let Ok(text) = serde_json::to_vec(&Holder::this_process(purpose)) {
+        if let Ok(text) = serde_json::to_vec(&Holder::this_process(purpose, fs.now())) {
             file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
         }
         Ok(Attempt::Locked(Self { fs: std::sync::Arc::clone(fs), path: path.to_owned(), file }))
@@ -153,8 +153,8 @@ enum Attempt {
 }
 
 impl Holder {
-    fn this_process(purpose: Purpose) -> Self {
+    fn this_process(purpose: Purpose, since: Timestamp) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { pid: std::process::id(), host, since: Timestamp::now(), brief: purpose == Purpose::Brief }
+        Self { pid: std::process::id(), host, since, brief: purpose == Purpose::Brief }
     }
 }

@@ -12,7 +12,7 @@ use crate::damage::{Defect, Gap, TailState};
 use crate::error::Error;
 use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK};
 use crate::frame::{self, Content, Crc, Place};
-use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, write_all};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::lock::{Lock, Purpose};
@@ -102,7 +102,7 @@ impl Store {
         }
         inner.sync_root_once()?;
         let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;
-        let row = write_new(&mut source, &plan, key, generation, &temp)?;
+        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;
         temp.file.sync_all().context("fsync", &temp.path)?;
         let name = format!("{}.{generation}.damaged", key.file_stem());
         let quarantine = set_aside(inner, &path, &mut source, &name)?;
@@ -236,20 +236,21 @@ fn keep(source: &mut Source, line: &Line, info: &Info, seed: Crc) -> Result<Kept
 
 /// Writes the new transcript. As in every file that is born whole, each record claims that the one before is durable.
 fn write_new(
+    fs: &dyn Fs,
     source: &mut Source,
     plan: &Plan,
     key: &SessionKey,
     generation: u64,
     temp: &TempFile<'_>,
 ) -> Result<Row, Error> {
-    let now = Timestamp::now();
+    let now = fs.now();
     let (parent, created) = match &plan.header {
         Some(header) => (header.body.parent.clone(), header.ts),
         None => (None::<Parent>, now),
     };
     let mut buffer = Vec::new();
-    let header =
-        Header::encode(&mut buffer, key, generation, parent, created).context("get random bytes for", &temp.path)?;
+    let header = Header::encode(&mut buffer, fs, key, generation, parent, created)
+        .context("get random bytes for", &temp.path)?;
     let mut new = NewFile { temp, buffer, written: 0, seed: header.crc, row: Row::born(&header) };
     let mut lost = plan.lost().into_iter().peekable();
     for kept in &plan.kept {

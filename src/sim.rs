@@ -6,18 +6,23 @@
 //! the length may or may not have reached the disk; unsynced names may be kept or lost one by one, a rename as a whole. A
 //! failed sync marks the pages clean: the writes stay visible (or vanish), no later sync writes them, a crash may keep them.
 //!
-//! Nothing is random but what [`Chance`] decides, so a run is replayed by its seed. The fault model is the list "What we
+//! Nothing is random but what [`Chance`] decides, the clock and the random numbers that a store asks for included, so a run
+//! is replayed by its seed; or [`Chance`] goes through every choice there is. The fault model is the list "What we
 //! assume of the disk" in [`mod@crate::format`]; what that rules out is not simulated.
 
+mod chance;
+mod disk;
 mod inode;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{FileKind, Fs, FsFile, OpenMode, Stat};
 use crate::map::Map;
+use crate::timestamp::Timestamp;
+pub use chance::Chance;
+use disk::{Disk, Failing, folder_of};
 use inode::{Change, Inode};
 
 /// The operations that faults are told apart by.
@@ -77,68 +82,16 @@ impl SimFault {
     }
 }
 
-/// A seeded source of decisions: `SplitMix64`.
-#[derive(Debug, Clone)]
-pub struct Chance(u64);
-
-impl Chance {
-    /// Starts from a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Returns the next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Returns a number below `bound`; 0 for a bound of 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next_u64().checked_rem(bound).unwrap_or(0)
-    }
-
-    /// Says yes once in `times` times.
-    pub fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-}
-
-/// A change of a folder's names since its last successful sync: all of it survives, or nothing.
-#[derive(Debug, Clone)]
-struct NameChange {
-    folder: PathBuf,
-    set: Option<(PathBuf, usize)>,
-    removed: Option<PathBuf>,
-}
-
-/// What is on the disk and in front of it.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    inodes: Vec<Inode>,
-    live: BTreeMap<PathBuf, usize>,
-    durable: BTreeMap<PathBuf, usize>,
-    folders: BTreeSet<PathBuf>,
-    folder_times: BTreeMap<PathBuf, i128>,
-    names: Vec<NameChange>,
-    clock: i128,
-    next_handle: u64,
-    /// Handles of an earlier life are dead.
-    epoch: u64,
-    counts: BTreeMap<SimOp, u64>,
-    fault: Option<(SimOp, u64, SimFault)>,
-    struck: bool,
-    /// The power goes before the operation with this number; everything fails from then on.
-    power_cut_at: Option<u64>,
-    operations: u64,
-}
-
 /// The simulated disk; clones share it, [`fork`](Self::fork) copies it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SimFs(Arc<Mutex<Disk>>);
+
+impl Default for SimFs {
+    fn default() -> Self {
+        let disk = Disk { clock_ms: 1_800_000_000_000, random: Chance::new(0), ..Disk::default() };
+        Self(Arc::new(Mutex::new(disk)))
+    }
+}
 
 impl SimFs {
     /// Returns an empty disk.
@@ -156,17 +109,49 @@ impl SimFs {
         Self(Arc::new(Mutex::new(self.disk().clone())))
     }
 
-    /// Fails the `number`-th (from 1, counted from now) operation of a kind.
+    /// Fails the `number`-th (from 1, counted from now) operation of a kind; with 0 every one, as a full disk does.
     pub fn fail(&self, op: SimOp, number: u64, fault: SimFault) {
         let mut disk = self.disk();
-        disk.counts.clear();
-        disk.struck = false;
-        disk.fault = Some((op, number, fault));
+        let met = disk.counts.get(&op).copied().unwrap_or(0);
+        let number = (number > 0).then(|| met.saturating_add(number));
+        disk.failing.push(Failing { op, number, fault });
     }
 
-    /// Says whether the fault was met.
-    pub fn struck(&self) -> bool {
-        self.disk().struck
+    /// Takes back every fault that is still to come.
+    pub fn heal(&self) {
+        self.disk().failing.clear();
+    }
+
+    /// Returns the faults that were met since the last call, with their operations.
+    pub fn take_met(&self) -> Vec<(SimOp, SimFault)> {
+        std::mem::take(&mut self.disk().met)
+    }
+
+    /// Turns the clock, forwards or back.
+    pub fn turn_clock(&self, by_ms: i64) {
+        let mut disk = self.disk();
+        disk.clock_ms = disk.clock_ms.saturating_add(by_ms);
+    }
+
+    /// From now on keeps a copy of the disk before each operation that changes something.
+    pub fn record(&self) {
+        self.disk().recorded = Some(Vec::new());
+    }
+
+    /// Returns the copies since [`record`](Self::record), and makes no more.
+    pub fn take_recorded(&self) -> Vec<Self> {
+        let recorded = self.disk().recorded.take().unwrap_or_default();
+        recorded.into_iter().map(|disk| Self(Arc::new(Mutex::new(disk)))).collect()
+    }
+
+    /// From now on writes down every operation that changes something or fails.
+    pub fn tell(&self) {
+        self.disk().told = Some(Vec::new());
+    }
+
+    /// Returns what was written down since the last call.
+    pub fn take_told(&self) -> Vec<String> {
+        self.disk().told.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Cuts the power before the operation with this number, counted from the first ever; `None` never.
@@ -185,29 +170,28 @@ impl SimFs {
         for inode in &mut disk.inodes {
             inode.crash(chance);
         }
-        let names = std::mem::take(&mut disk.names);
+        let names = &disk.names;
         let mode = chance.below(4);
         let kept_until = chance.below(u64::try_from(names.len()).unwrap_or(0).saturating_add(1));
-        for (change, number) in names.into_iter().zip(0..) {
-            let survives = match mode {
-                0 => false,
-                1 => true,
-                2 => number < kept_until,
-                _ => chance.one_in(2),
-            };
-            if survives {
-                change.apply(&mut disk.durable);
-            }
+        let survives = |number| match mode {
+            0 => false,
+            1 => true,
+            2 => number < kept_until,
+            _ => chance.one_in(2),
+        };
+        let survives = (0..).take(names.len()).map(survives).collect();
+        disk.begin_again(survives);
+    }
+
+    /// Crashes as [`crash`](Self::crash) does, with each choice free of the others: the paths of [`Chance::every`] lead to
+    /// every outcome there is (of the lengths that a file never had, to those of whole sectors and one byte beside).
+    pub fn crash_any(&self, chance: &mut Chance) {
+        let mut disk = self.disk();
+        for inode in &mut disk.inodes {
+            inode.crash_any(chance);
         }
-        disk.live = disk.durable.clone();
-        let linked: Vec<usize> = disk.live.values().copied().collect();
-        for (number, inode) in disk.inodes.iter_mut().enumerate() {
-            inode.link_count = linked.iter().filter(|linked| **linked == number).count().try_into().unwrap_or(0);
-            inode.locked_by = None;
-        }
-        disk.epoch = disk.epoch.wrapping_add(1);
-        disk.power_cut_at = None;
-        disk.fault = None;
+        let survives = disk.names.iter().map(|_| chance.one_in(2)).collect();
+        disk.begin_again(survives);
     }
 
     /// Returns a hash of everything that is on the disk: two crashes with the same hash left the same state.
@@ -226,13 +210,13 @@ impl SimFs {
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let disk = self.disk();
         let content = |inode: usize| disk.inodes.get(inode).map(|inode| inode.live.clone()).unwrap_or_default();
-        disk.live.iter().map(|(path, inode)| (path.clone(), content(*inode))).collect()
+        disk.live.iter().map(|(path, inode)| (path.into(), content(*inode))).collect()
     }
 
     /// Replaces a file's content, durably and unseen by its writers: bit rot, an editor, a restored backup.
     pub fn tamper(&self, path: &Path, content: &[u8]) {
         let mut disk = self.disk();
-        if let Some(inode) = disk.live.get(path).copied()
+        if let Some(inode) = disk.live.get(path.as_os_str()).copied()
             && let Some(inode) = disk.inodes.get_mut(inode)
         {
             inode.live = content.to_vec();
@@ -242,82 +226,22 @@ impl SimFs {
     }
 }
 
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
-        if let Some(removed) = &self.removed {
-            names.remove(removed);
-        }
-        if let Some((path, inode)) = &self.set {
-            names.insert(path.clone(), *inode);
-        }
-    }
-}
-
-impl Disk {
-    /// Counts an operation; an error when it is to fail or the power is gone.
-    fn meet(&mut self, op: SimOp) -> Result<(), (io::Error, Option<SimFault>)> {
-        self.operations = self.operations.saturating_add(1);
-        if self.power_cut_at.is_some_and(|at| self.operations > at) {
-            return Err((io::Error::other("the power is gone"), None));
-        }
-        let count = self.counts.entry(op).or_default();
-        *count = count.saturating_add(1);
-        match self.fault {
-            Some((at, number, fault)) if at == op && number == *count => {
-                self.struck = true;
-                Err((fault.error(), Some(fault)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn run(&mut self, op: SimOp) -> io::Result<()> {
-        self.meet(op).map_err(|(error, _)| error)
-    }
-
-    fn find(&self, path: &Path) -> io::Result<usize> {
-        self.live.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn inode(&mut self, number: usize) -> io::Result<&mut Inode> {
-        self.inodes.get_mut(number).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// Changes names now, and durably with the folder's next sync.
-    fn change_names(&mut self, path: &Path, set: Option<(PathBuf, usize)>, removed: Option<PathBuf>) {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let change = NameChange { folder: folder.clone(), set, removed };
-        for gone in [change.removed.as_ref(), change.set.as_ref().map(|set| &set.0)].into_iter().flatten() {
-            if let Some(inode) = self.live.get(gone).copied().and_then(|inode| self.inodes.get_mut(inode)) {
-                inode.link_count = inode.link_count.saturating_sub(1);
-            }
-        }
-        if let Some(inode) = change.set.as_ref().and_then(|set| self.inodes.get_mut(set.1)) {
-            inode.link_count = inode.link_count.saturating_add(1);
-        }
-        change.apply(&mut self.live);
-        self.names.push(change);
-        self.clock += 1;
-        self.folder_times.insert(folder, self.clock);
-    }
-}
-
 impl Fs for SimFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
         let mut disk = self.disk();
-        let exists = disk.live.get(path).copied();
+        let exists = disk.live.get(path.as_os_str()).copied();
         let inode = match (mode, exists) {
             (OpenMode::CreateNew { .. }, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (OpenMode::Read | OpenMode::Write, None) => return Err(io::ErrorKind::NotFound.into()),
             (_, Some(inode)) => {
-                disk.run(SimOp::Open)?;
+                disk.run(SimOp::Open, path)?;
                 inode
             }
             (_, None) => {
-                disk.run(SimOp::Create)?;
+                disk.run(SimOp::Create, path)?;
                 disk.inodes.push(Inode::default());
                 let inode = disk.inodes.len().saturating_sub(1);
-                disk.change_names(path, Some((path.to_owned(), inode)), None);
+                disk.change_names(path, Some(inode), None);
                 inode
             }
         };
@@ -328,8 +252,8 @@ impl Fs for SimFs {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         let mut disk = self.disk();
-        if disk.folders.contains(path) {
-            let modified_ns = disk.folder_times.get(path).copied().unwrap_or(0);
+        if disk.folders.contains(path.as_os_str()) {
+            let modified_ns = disk.folder_times.get(path.as_os_str()).copied().unwrap_or(0);
             let kind = FileKind::Directory;
             return Ok(Stat {
                 kind,
@@ -346,30 +270,30 @@ impl Fs for SimFs {
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut disk = self.disk();
-        disk.run(SimOp::ReadDir)?;
-        if !disk.folders.contains(path) {
+        disk.run(SimOp::ReadDir, path)?;
+        if !disk.folders.contains(path.as_os_str()) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let in_folder = disk.live.keys().filter(|name| name.parent() == Some(path));
-        Ok(in_folder.filter_map(|name| name.file_name()?.to_str().map(str::to_owned)).collect())
+        let in_folder = disk.live.keys().filter(|name| folder_of(name) == path.as_os_str());
+        Ok(in_folder.filter_map(|name| Path::new(name).file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     /// Folders are there at once and for good: losing the store as a whole proves nothing about it.
     fn create_dir(&self, path: &Path, _mode: u32) -> io::Result<()> {
-        self.disk().folders.insert(path.to_owned());
+        self.disk().folders.insert(path.as_os_str().to_owned());
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.run(SimOp::Rename)?;
+        disk.run(SimOp::Rename, from)?;
         let inode = disk.find(from)?;
-        disk.change_names(to, Some((to.to_owned(), inode)), Some(from.to_owned()));
+        disk.change_names(to, Some(inode), Some(from));
         Ok(())
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.disk().live.contains_key(to) {
+        if self.disk().live.contains_key(to.as_os_str()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         self.rename(from, to)
@@ -377,28 +301,28 @@ impl Fs for SimFs {
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.run(SimOp::HardLink)?;
-        if disk.live.contains_key(to) {
+        disk.run(SimOp::HardLink, to)?;
+        if disk.live.contains_key(to.as_os_str()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = disk.find(from)?;
-        disk.change_names(to, Some((to.to_owned(), inode)), None);
+        disk.change_names(to, Some(inode), None);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.run(SimOp::Remove)?;
+        disk.run(SimOp::Remove, path)?;
         disk.find(path)?;
-        disk.change_names(path, None, Some(path.to_owned()));
+        disk.change_names(path, None, Some(path));
         Ok(())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.run(SimOp::SyncDir)?;
+        disk.run(SimOp::SyncDir, path)?;
         let (synced, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut disk.names).into_iter().partition(|change| change.folder == path);
+            std::mem::take(&mut disk.names).into_iter().partition(|change| change.folder == path.as_os_str());
         for change in synced {
             change.apply(&mut disk.durable);
         }
@@ -408,6 +332,16 @@ impl Fs for SimFs {
 
     /// Nobody else is at work: what is busy now stays so.
     fn pause(&self, _duration: std::time::Duration) {}
+
+    /// A millisecond later at every call.
+    fn now(&self) -> Timestamp {
+        self.turn_clock(1);
+        Timestamp::from_unix_ms(self.disk().clock_ms)
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        Ok(self.disk().random.next_u64())
+    }
 }
 
 /// An open file of a [`SimFs`].
@@ -424,12 +358,16 @@ impl SimFile {
         let disk = self.fs.disk();
         if disk.epoch == self.epoch { Ok(disk) } else { Err(io::Error::other("a handle from before the crash")) }
     }
+
+    fn run(&self, disk: &mut Disk, op: SimOp) -> io::Result<()> {
+        disk.meet(op, &|disk| disk.name_of(self.inode)).map_err(|(error, _)| error)
+    }
 }
 
 impl FsFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk()?;
-        disk.run(SimOp::Read)?;
+        self.run(&mut disk, SimOp::Read)?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let live = &disk.inode(self.inode)?.live;
         let bytes = live.get(start..).unwrap_or_default();
@@ -442,13 +380,14 @@ impl FsFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk()?;
-        let taken = match disk.meet(SimOp::Write) {
+        let what = |disk: &Disk| format!("{} {offset}+{}", disk.name_of(self.inode), bytes.len());
+        let taken = match disk.meet(SimOp::Write, &what) {
             Ok(()) => bytes,
             Err((_, Some(SimFault::Enospc))) if bytes.len() > 1 => bytes.get(..bytes.len() / 2).unwrap_or_default(),
             Err((error, _)) => return Err(error),
         };
-        disk.clock += 1;
-        let modified = disk.clock;
+        disk.changes += 1;
+        let modified = disk.changes;
         let inode = disk.inode(self.inode)?;
         let change = Change::Write { offset: usize::try_from(offset).unwrap_or(usize::MAX), bytes: taken.to_vec() };
         change.apply(&mut inode.live);
@@ -459,7 +398,8 @@ impl FsFile for SimFile {
 
     fn set_len(&self, length_bytes: u64) -> io::Result<()> {
         let mut disk = self.disk()?;
-        disk.run(SimOp::SetLen)?;
+        let what = |disk: &Disk| format!("{} {length_bytes}", disk.name_of(self.inode));
+        disk.meet(SimOp::SetLen, &what).map_err(|(error, _)| error)?;
         let inode = disk.inode(self.inode)?;
         let change = Change::SetLen(usize::try_from(length_bytes).unwrap_or(usize::MAX));
         change.apply(&mut inode.live);
@@ -469,7 +409,7 @@ impl FsFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk()?;
-        match disk.meet(SimOp::Sync) {
+        match disk.meet(SimOp::Sync, &|disk| disk.name_of(self.inode)) {
             Ok(()) => {
                 disk.inode(self.inode)?.sync();
                 Ok(())

@@ -294,10 +294,13 @@ impl Store {
     }
 }
 
-/// Runs `work` on every item on some threads, and returns the results in the items' order.
+/// Runs `work` on every item on some threads (with one job on the caller's), and returns the results in the items' order.
 pub(crate) fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = if jobs == 0 { cores } else { jobs }.min(items.len()).max(1);
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = if jobs == 0 { cores() } else { jobs }.min(items.len()).max(1);
+    if jobs == 1 {
+        return items.iter().enumerate().map(|(at, item)| work(at, item)).collect();
+    }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {

@@ -97,7 +97,7 @@ pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
 
 fn options(fs: &SimFs) -> Options {
     // Nothing happens by the clock: what runs is what the program says.
-    let never = Duration::from_secs(3600);
+    let never = Duration::MAX;
     Options::new().file_system(Arc::new(fs.clone())).idle_release(never).registry_save_delay(never)
 }
 
@@ -135,8 +135,8 @@ impl World {
             let at = usize::try_from(chance.below(stores.len() as u64)).unwrap_or(0);
             self.step(&mut stores, at, chance)?;
         }
-        if let (Some((op, fault)), true) = (fault, self.fs.struck()) {
-            *tally.faults.entry((op, fault)).or_default() += 1;
+        for met in self.fs.take_met() {
+            *tally.faults.entry(met).or_default() += 1;
         }
         if chance.one_in(2) {
             // The processes die with the power, or just before it without a word.

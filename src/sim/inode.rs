@@ -74,17 +74,68 @@ impl Inode {
         }
     }
 
-    /// Decides for every sector which of its versions since the last sync is on the disk, and for the file which length.
+    /// Decides for every sector which of its versions since the last sync is on the disk, and for the file which length:
+    /// by a seed, with a liking for what real disks do.
     pub(super) fn crash(&mut self, chance: &mut Chance) {
+        let Some(History { count, versions, lengths }) = self.end() else { return };
+        let mode = chance.below(5);
+        if mode == 0 {
+            return;
+        }
+        let kept_until = chance.below(count.saturating_add(1));
+        let newest = |chance: &mut Chance, versions: &[(u64, Vec<u8>)]| match mode {
+            1 => versions.len(),
+            2 => versions.iter().filter(|(number, _)| *number < kept_until).count(),
+            3 => index(chance, versions.len() + 1),
+            _ if chance.one_in(4) => 0,
+            _ => versions.len(),
+        };
+        for (sector, versions) in &versions {
+            let newest = newest(chance, versions);
+            self.keep(*sector, versions, newest);
+        }
+        // The length is metadata of its own: one that the file had at some moment, or one between the old and the new, wherever
+        // the sectors are.
+        let (least, most) = span(&lengths);
+        let length = if chance.one_in(3) { least + index(chance, most - least + 1) } else { pick(chance, &lengths) };
+        self.live.resize(length, 0);
+        self.durable.clone_from(&self.live);
+    }
+
+    /// As [`crash`](Self::crash), each choice free of the others: a path leads to every outcome, with one exception: of the
+    /// lengths that the file never had, only whole sectors and what is one byte beside them.
+    pub(super) fn crash_any(&mut self, chance: &mut Chance) {
+        let Some(History { versions, mut lengths, .. }) = self.end() else { return };
+        for (sector, versions) in &versions {
+            let newest = index(chance, versions.len() + 1);
+            self.keep(*sector, versions, newest);
+        }
+        let (least, most) = span(&lengths);
+        let ends = (least / SECTOR + 1..).map(|sector| sector * SECTOR).take_while(|end| *end < most);
+        lengths.extend(ends.flat_map(|end| [end, end + 1]).filter(|end| *end < most));
+        lengths.sort_unstable();
+        lengths.dedup();
+        let length = pick(chance, &lengths);
+        self.live.resize(length, 0);
+        self.durable.clone_from(&self.live);
+    }
+
+    /// Puts the `newest`-th version of a sector on the disk; 0 is what it held before.
+    fn keep(&mut self, sector: usize, versions: &[(u64, Vec<u8>)], newest: usize) {
+        if let Some((_, bytes)) = newest.checked_sub(1).and_then(|newest| versions.get(newest)) {
+            put_sector(&mut self.live, sector, bytes);
+        }
+    }
+
+    /// Ends a life: shows what is durable for certain, and returns what else may be.
+    fn end(&mut self) -> Option<History> {
         let changes = std::mem::take(&mut self.changes);
         let settled = u64::try_from(std::mem::take(&mut self.settled)).unwrap_or(0);
         let (before, after) = (self.durable.len(), self.live.len());
-        let mode = chance.below(5);
-        if mode == 0 || changes.is_empty() {
-            self.live.clone_from(&self.durable);
-            return;
+        self.live.clone_from(&self.durable);
+        if changes.is_empty() {
+            return None;
         }
-        let kept_until = chance.below(u64::try_from(changes.len()).unwrap_or(0).saturating_add(1));
         let mut running = self.durable.clone();
         // A sector is written whole, so it shows all that was in it at some moment, never one write without an earlier one.
         let mut versions: BTreeMap<usize, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
@@ -99,37 +150,31 @@ impl Inode {
                 versions.entry(sector).or_default().push((number, sector_of(&running, sector)));
             }
         }
-        let mut image = self.durable.clone();
-        for (sector, versions) in versions {
-            let newest = match mode {
-                1 => versions.len(),
-                2 => versions.iter().filter(|(number, _)| *number < kept_until).count(),
-                3 => usize::try_from(chance.below(u64::try_from(versions.len()).unwrap_or(0) + 1)).unwrap_or(0),
-                _ => {
-                    if chance.one_in(4) {
-                        0
-                    } else {
-                        versions.len()
-                    }
-                }
-            };
-            if let Some((_, bytes)) = newest.checked_sub(1).and_then(|newest| versions.get(newest)) {
-                put_sector(&mut image, sector, bytes);
-            }
-        }
-        // The length is metadata of its own: one that the file had at some moment, or one between the old and the new, wherever
-        // the sectors are.
-        let length = if chance.one_in(3) {
-            let room = u64::try_from(before.abs_diff(after)).unwrap_or(0).saturating_add(1);
-            before.min(after).saturating_add(usize::try_from(chance.below(room)).unwrap_or(0))
-        } else {
-            let at = chance.below(u64::try_from(lengths.len()).unwrap_or(0));
-            usize::try_from(at).ok().and_then(|at| lengths.get(at)).copied().unwrap_or(after)
-        };
-        image.resize(length, 0);
-        self.durable.clone_from(&image);
-        self.live = image;
+        let count = u64::try_from(changes.len()).unwrap_or(0);
+        Some(History { count, versions, lengths })
     }
+}
+
+/// What an unsynced file may come to.
+struct History {
+    /// Number of changes.
+    count: u64,
+    /// Of each touched sector the number of each change and the sector after it.
+    versions: BTreeMap<usize, Vec<(u64, Vec<u8>)>>,
+    /// The lengths that it had, twice or more where it had one for long.
+    lengths: Vec<usize>,
+}
+
+fn span(lengths: &[usize]) -> (usize, usize) {
+    (lengths.iter().copied().min().unwrap_or(0), lengths.iter().copied().max().unwrap_or(0))
+}
+
+fn pick(chance: &mut Chance, lengths: &[usize]) -> usize {
+    lengths.get(index(chance, lengths.len())).copied().unwrap_or(0)
+}
+
+fn index(chance: &mut Chance, count: usize) -> usize {
+    usize::try_from(chance.below(u64::try_from(count).unwrap_or(0))).unwrap_or(0)
 }
 
 /// A sector's bytes, zeros behind the end.

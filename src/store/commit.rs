@@ -266,7 +266,7 @@ impl Lead<'_> {
         if let Some(error) = &self.poisoned {
             return Err(error.clone());
         }
-        let now = Timestamp::now();
+        let now = self.inner.layout.fs.now();
         if self.writer.is_none() {
             self.open(appends, now)?;
         }

@@ -34,8 +34,11 @@ impl Keeper {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).changed.get_or_insert_with(Instant::now);
     }
 
-    /// Starts the thread if it does not run. Without one (no thread to be had) sessions stay open until `close`.
+    /// Starts the thread if it does not run and has anything to do by the clock. Without one (no thread to be had) sessions stay open until `close`.
     pub(crate) fn start(&self, inner: &Inner) {
+        if inner.options.idle_release == Duration::MAX && inner.options.registry_save_delay == Duration::MAX {
+            return;
+        }
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let weak = Weak::clone(&inner.me);

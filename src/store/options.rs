@@ -83,7 +83,7 @@ impl Options {
     }
 
     /// Sets after how long without an append a session is sealed and its lock let go, so that other processes can write to
-    /// it; 2 s by default.
+    /// it; 2 s by default, never with [`Duration::MAX`].
     pub fn idle_release(mut self, after: Duration) -> Self {
         self.idle_release = after;
         self
@@ -95,7 +95,8 @@ impl Options {
         self
     }
 
-    /// Sets how long after a change the registry is saved; 1 s by default, more when saving itself takes long.
+    /// Sets how long after a change the registry is saved; 1 s by default, more when saving itself takes long. With
+    /// [`Duration::MAX`] only `flush` and `close` save it.
     pub fn registry_save_delay(mut self, delay: Duration) -> Self {
         self.registry_save_delay = delay;
         self

@@ -103,7 +103,7 @@ impl Writer {
         let path = layout.transcript(key, generation);
         let untouched = CommitError::RolledBack;
         let mut buffer = Vec::new();
-        let header = Header::encode(&mut buffer, key, generation, None, now)
+        let header = Header::encode(&mut buffer, &*layout.fs, key, generation, None, now)
             .context("get random bytes for", &path)
             .map_err(untouched)?;
         let mut row = Row::born(&header);
@@ -203,7 +203,7 @@ impl Writer {
         }
         if self.last_commit_records > 1 {
             let mark = NewRecord::mark(&Mark::Sealed);
-            self.commit(&[&mark], false, Timestamp::now())?;
+            self.commit(&[&mark], false, self.layout.fs.now())?;
             self.last_commit_records = 0;
         }
         Ok(())
