@@ -11,7 +11,7 @@
     reason = "shared with the example"
 )]
 
-#[path = "../examples/simulate/world.rs"]
+#[path = "../examples/simulate/world/mod.rs"]
 mod world;
 
 #[test]

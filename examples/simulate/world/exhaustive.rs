@@ -1,0 +1,173 @@
+//! Every small program, every moment of its last step, everything that a crash then may leave; and of the smallest programs
+//! the same again for every moment of the recovery.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sesslog::Durability;
+use sesslog::Store;
+use sesslog::sim::Chance;
+
+use super::model::Model;
+use super::program::{Body, Step, What};
+use super::{STORE, Tally, World, options};
+
+const SESSIONS: usize = 2;
+
+/// What a program is made of: two sessions, two processes.
+fn alphabet() -> Vec<Step> {
+    let append = |process, key, bodies: &[usize], durability| {
+        let bodies = bodies.iter().map(|length| Body::Letters(*length)).collect();
+        Step { process, key, what: What::Append { bodies, durability } }
+    };
+    let on_first = |what| Step { process: 0, key: 0, what };
+    vec![
+        append(0, 0, &[20], Durability::Sync),
+        // Over a sector's end.
+        append(0, 0, &[600], Durability::Buffered),
+        append(0, 0, &[300, 20], Durability::Sync),
+        append(0, 1, &[20], Durability::Sync),
+        append(1, 0, &[20], Durability::Sync),
+        on_first(What::Flush),
+        on_first(What::Release),
+        on_first(What::FlushStore),
+        on_first(What::Close),
+        on_first(What::Rebuild),
+    ]
+}
+
+/// Goes through all programs of up to `steps` steps, and through the crashes of the recovery of those of up to
+/// `recovery_steps`.
+pub fn run(steps: u32, recovery_steps: u32, jobs: usize) -> Result<Tally, String> {
+    let alphabet = alphabet();
+    let base = alphabet.len() as u64;
+    let programs: Vec<Vec<usize>> = (1..=steps)
+        .flat_map(|length| (0..base.pow(length)).map(move |number| (length, number)))
+        .map(|(length, number)| (0..length).map(|at| (number / base.pow(at) % base) as usize).collect())
+        .collect();
+    let all = Search { alphabet, recovery_steps, judged: Mutex::default(), tally: Mutex::default() };
+    let (next, broken) = (AtomicU64::new(0), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    if let Err(story) = all.program(program) {
+                        broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(story);
+                    }
+                    if broken.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(story) => Err(story),
+        None => Ok(all.tally.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+struct Search {
+    alphabet: Vec<Step>,
+    recovery_steps: u32,
+    /// Image and model together: what was judged once is not judged again.
+    judged: Mutex<HashSet<u64>>,
+    tally: Mutex<Tally>,
+}
+
+impl Search {
+    fn program(&self, program: &[usize]) -> Result<(), String> {
+        let steps: Vec<_> = program.iter().map(|at| self.alphabet[*at].clone()).collect();
+        let story = |broken: String| {
+            let lines: Vec<_> = steps
+                .iter()
+                .map(|step| format!("  process {} key {} {:?}", step.process, step.key, step.what))
+                .collect();
+            format!("{}\n{broken}", lines.join("\n"))
+        };
+        let mut world = World { models: vec![Model::default(); SESSIONS], ..World::new() };
+        let mut stores: [Option<Store>; 2] = [options(&world.fs).open(STORE).ok(), None];
+        let Some((last, first)) = steps.split_last() else { return Ok(()) };
+        let mut run = |world: &mut World, step: &Step| {
+            let store = &mut stores[step.process];
+            if store.is_none() {
+                *store = options(&world.fs).open(STORE).ok();
+            }
+            world.step(store, step)
+        };
+        for step in first {
+            run(&mut world, step).map_err(story)?;
+        }
+        // Crashes of the steps before are those of the shorter programs.
+        let before = world.models.clone();
+        world.fs.record();
+        run(&mut world, last).map_err(story)?;
+        let recover = u32::try_from(steps.len()).unwrap_or(u32::MAX) <= self.recovery_steps;
+        for moment in moments(&world, &before) {
+            self.crashes(&moment, recover).map_err(story)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that a crash at this moment may leave.
+    fn crashes(&self, moment: &World, recover: bool) -> Result<(), String> {
+        let mut chance = Chance::every();
+        loop {
+            let mut crashed = moment.fork();
+            crashed.fs.crash_any(&mut chance);
+            if self.is_new(&crashed) {
+                let mut tally = Tally { crashes: 1, ..Tally::default() };
+                tally.states.insert(crashed.fs.hash());
+                crashed.look()?;
+                if recover {
+                    self.recovery(&crashed)?;
+                }
+                crashed.go_on(false, &mut tally)?;
+                self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+            }
+            if !chance.next_path() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Every moment of the recovery of what a crash left.
+    fn recovery(&self, crashed: &World) -> Result<(), String> {
+        let mut world = crashed.fork();
+        let before = world.models.clone();
+        world.fs.record();
+        world.go_on(false, &mut Tally::default())?;
+        for moment in moments(&world, &before) {
+            self.crashes(&moment, false)?;
+        }
+        Ok(())
+    }
+
+    fn is_new(&self, world: &World) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (world.fs.hash(), &world.models).hash(&mut hasher);
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish())
+    }
+}
+
+/// The disk before every operation since the recording began, with what was promised then; and as it is now.
+fn moments(world: &World, before: &[Model]) -> Vec<World> {
+    let mut unfinished = world.models.clone();
+    for (model, before) in unfinished.iter_mut().zip(before) {
+        for (at, submitted) in model.submitted.iter_mut().enumerate() {
+            let known = before.submitted.get(at);
+            submitted.promised = known.is_some_and(|known| known.promised);
+            submitted.seq = known.and_then(|known| known.seq);
+        }
+    }
+    let mut all: Vec<_> = world
+        .fs
+        .take_recorded()
+        .into_iter()
+        .map(|fs| World { fs, models: unfinished.clone(), ..world.clone() })
+        .collect();
+    all.push(world.clone());
+    all
+}

@@ -1,0 +1,160 @@
+//! A program's steps, and what the callers are told.
+
+use sesslog::sim::Chance;
+use sesslog::{Durability, Error, NewRecord, Progress, RebuildOptions, Session, Severity, Store, VerifyOptions};
+
+use super::model::{self, Submitted};
+use super::program::{Body, Life, Step, What};
+use super::{KEYS, STORE, Tally, World, options};
+
+impl World {
+    /// Runs a life until its end or the power's.
+    pub(super) fn live(&mut self, life: &Life, tally: &mut Tally) -> Result<(), String> {
+        let from = self.fs.operations();
+        self.fs.cut_power_at(life.power.map(|after| from + after));
+        for (op, number, fault) in &life.faults {
+            self.fs.fail(*op, *number, *fault);
+        }
+        if !life.faults.is_empty() {
+            // A session that is let go of to make room fails unseen until somebody asks: nothing is implied in such a life.
+            self.models.iter_mut().for_each(|model| model.failed = true);
+        }
+        let mut stores: Vec<Option<Store>> = Vec::new();
+        for max in &life.writers_max {
+            stores.push(options(&self.fs).open_writers_max(*max).open(STORE).ok());
+        }
+        for step in &life.steps {
+            if let Some(store) = stores.get_mut(step.process) {
+                self.step(store, step)?;
+            }
+        }
+        tally.meet(&self.fs);
+        if life.dies {
+            // The processes die with the power, or just before it without a word.
+            self.fs.cut_power_at(Some(self.fs.operations()));
+        }
+        drop(stores);
+        Ok(())
+    }
+
+    pub(super) fn step(&mut self, process: &mut Option<Store>, step: &Step) -> Result<(), String> {
+        let Some(store) = process else {
+            *process = options(&self.fs).open(STORE).ok();
+            return Ok(());
+        };
+        let (number, key) = (step.key, KEYS[step.key]);
+        let session = store.session(key).map_err(|error| error.to_string())?;
+        self.tell(|| format!("  process {} {key:?} {:?}", step.process, step.what));
+        match &step.what {
+            What::Append { bodies, durability } => self.append(&session, number, bodies, *durability),
+            What::Flush => self.models[number].failed |= session.flush().is_err(),
+            What::Release => self.models[number].failed |= session.release().is_err(),
+            What::Reopen => {
+                session.reopen().ok();
+            }
+            What::FlushStore => {
+                if !store.flush().is_ok_and(|flushed| flushed.failures.is_empty()) {
+                    self.models.iter_mut().for_each(|model| model.failed = true);
+                }
+            }
+            What::Rebuild => {
+                store.rebuild_index(RebuildOptions::new().jobs(1), &Progress::default()).ok();
+            }
+            What::Look => self.look_beside_writers()?,
+            What::Read => {
+                // An error is one of the faults', or the power's.
+                if let Ok(found) = model::found(store, key) {
+                    self.models[number].check(key, &found.unwrap_or_default())?;
+                }
+            }
+            What::Repair => {
+                if let Ok(repaired) = store.repair(session.key(), None, false)
+                    && !repaired.gaps.is_empty()
+                {
+                    return Err(format!("{key}: repaired what was no damage: {repaired:?}"));
+                }
+            }
+            What::Clock { by_ms } => self.fs.turn_clock(*by_ms),
+            What::Close => {
+                if !store.close().is_ok_and(|flushed| flushed.failures.is_empty()) {
+                    self.models.iter_mut().for_each(|model| model.failed = true);
+                }
+                *process = options(&self.fs).open(STORE).ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn look_beside_writers(&mut self) -> Result<(), String> {
+        let before = self.fs.hash();
+        if let Ok(reader) = options(&self.fs).open_read_only(STORE) {
+            let report = reader.verify(&VerifyOptions::new().jobs(1), &Progress::default());
+            if let Ok(report) = report
+                && report.worst() == Some(Severity::Damage)
+            {
+                return Err(format!("damage beside a live writer: {:?}", report.findings));
+            }
+        }
+        if self.fs.hash() == before { Ok(()) } else { Err("a reader changed something".to_owned()) }
+    }
+
+    pub(super) fn append(&mut self, session: &Session, number: usize, bodies: &[Body], durability: Durability) {
+        let from = self.models[number].submitted.len();
+        let mut records = Vec::new();
+        for body in bodies {
+            let (body, record) = self.record(session, *body);
+            self.models[number].submitted.push(Submitted { body, promised: false, seq: None });
+            records.push(record);
+        }
+        let result = session.append_batch_with(records, durability);
+        self.tell(|| match &result {
+            Ok(receipts) => format!("    -> {receipts:?}"),
+            Err(error) => format!("    -> {error}"),
+        });
+        let model = &mut self.models[number];
+        let receipts = match &result {
+            Ok(receipts) | Err(Error::Partial { receipts, .. }) => &receipts[..],
+            Err(_) => &[],
+        };
+        for (receipt, submitted) in receipts.iter().zip(&mut model.submitted[from..]) {
+            submitted.promised |= receipt.durable;
+            submitted.seq = Some(receipt.seq);
+        }
+        match result {
+            Ok(receipts) if receipts.iter().all(|receipt| receipt.durable) && !model.failed => {
+                // One fdatasync covers everything that was written before.
+                model.submitted[..from].iter_mut().for_each(|submitted| submitted.promised = true);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                model.failed = true;
+                // Some callers go on from what is provably on disk, others give up.
+                if matches!(error, Error::Poisoned { .. }) && self.next_body.is_multiple_of(2) {
+                    session.reopen().ok();
+                }
+            }
+        }
+    }
+
+    /// A record with a body of its own.
+    pub(super) fn record(&mut self, session: &Session, shape: Body) -> (String, NewRecord) {
+        self.next_body += 1;
+        let number = self.next_body;
+        let filling = match shape {
+            Body::Letters(length) => {
+                let mut chance = Chance::new(number);
+                let letter = |_| char::from(b'a' + u8::try_from(chance.below(26)).unwrap_or(0));
+                format!("\"{}\"", (0..length).map(letter).collect::<String>())
+            }
+            Body::Echo => match session.last(1).as_deref() {
+                Ok([sesslog::Item::Record(record)]) => record.line().to_owned(),
+                _ => "null".to_owned(),
+            },
+        };
+        let body = format!("{{\"n\":{number},\"filling\":{filling}}}");
+        // An echo of an echo of an echo is too deep one day.
+        let body = if NewRecord::json(&body).is_ok() { body } else { format!("{{\"n\":{number}}}") };
+        let record = NewRecord::json(&body).unwrap_or_else(|_| unreachable!("it is JSON"));
+        (body, record)
+    }
+}

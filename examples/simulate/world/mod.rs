@@ -1,0 +1,140 @@
+//! Programs on a simulated disk, crashed and judged by a model that knows only what was submitted and acknowledged.
+//!
+//! `program` says what happens, made from a seed; `live` lets it happen; `judge` opens what several crashes of the same moment
+//! left, compares, goes on, crashes again in the middle of recovery; `rot` breaks the disk's word and repairs; `model` is the
+//! memory that all of it is held against. `exhaustive` goes through every small program instead, and every crash of it.
+
+pub mod exhaustive;
+mod judge;
+mod live;
+mod model;
+pub mod program;
+mod rot;
+mod shrink;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sesslog::Options;
+use sesslog::sim::{Chance, SimFault, SimFs, SimOp};
+
+use model::Model;
+use program::Program;
+
+pub const KEYS: [&str; 3] = ["telegram:1", "A", "a"];
+const STORE: &str = "/store";
+
+/// What a run came to.
+#[derive(Debug, Default, Clone)]
+pub struct Tally {
+    /// Crashes judged.
+    pub crashes: u64,
+    /// Hashes of what they left.
+    pub states: HashSet<u64>,
+    /// Faults met, by operation and kind.
+    pub faults: BTreeMap<(SimOp, SimFault), u64>,
+    /// Acknowledged records looked for.
+    pub acked: u64,
+    /// Torn tails that recovery cut.
+    pub torn: u64,
+    /// Times that the disk broke its word, and a repair mended it.
+    pub rotten: u64,
+    pub repaired: u64,
+}
+
+impl Tally {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Self) {
+        self.crashes += other.crashes;
+        self.acked += other.acked;
+        self.torn += other.torn;
+        self.rotten += other.rotten;
+        self.repaired += other.repaired;
+        self.states.extend(other.states);
+        for (pair, count) in other.faults {
+            *self.faults.entry(pair).or_default() += count;
+        }
+    }
+
+    fn meet(&mut self, fs: &SimFs) {
+        for pair in fs.take_met() {
+            *self.faults.entry(pair).or_default() += 1;
+        }
+    }
+}
+
+/// A disk with what was promised about it.
+#[derive(Debug, Clone)]
+struct World {
+    fs: SimFs,
+    models: Vec<Model>,
+    next_body: u64,
+    /// What happened, in words, if anyone wants to know.
+    story: Option<Vec<String>>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { fs: SimFs::new(), models: vec![Model::default(); KEYS.len()], next_body: 0, story: None }
+    }
+
+    /// The same on a disk of its own.
+    fn fork(&self) -> Self {
+        Self { fs: self.fs.fork(), ..self.clone() }
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.extend(self.fs.take_told().into_iter().map(|operation| format!("      {operation}")));
+            story.push(line());
+        }
+    }
+}
+
+/// Runs the world of a seed, `crashes` crashes a moment. The error is the smallest program found that breaks a promise, and
+/// its story.
+pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
+    let program = Program::from_seed(seed);
+    run_program(&program, crashes, false).map_err(|broken| {
+        let smallest = shrink::shrink(&program, crashes);
+        let story = run_program(&smallest, crashes, true).err().unwrap_or_else(|| "not seen again".to_owned());
+        format!("seed {seed}: {broken}\nmade smaller:\n{smallest}{story}")
+    })
+}
+
+fn run_program(program: &Program, crashes: u64, tell: bool) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let mut world = World::new();
+    if tell {
+        world.fs.tell();
+        world.story = Some(Vec::new());
+    }
+    for (number, life) in program.lives.iter().enumerate() {
+        world.tell(|| format!("life {number}"));
+        let story = |world: &World, broken: String| {
+            let story = world.story.as_ref().map(|story| format!("{}\n", story.join("\n"))).unwrap_or_default();
+            format!("{story}in life {number}: {broken}")
+        };
+        world.live(life, &mut tally).map_err(|broken| story(&world, broken))?;
+        let mut survivor = None;
+        for crash in 0..crashes {
+            let mut chance = Chance::new(life.seed.wrapping_add(crash));
+            let mut crashed = world.fork();
+            crashed.tell(|| format!("crash {crash}"));
+            crashed.fs.crash(&mut chance);
+            tally.crashes += 1;
+            tally.states.insert(crashed.fs.hash());
+            crashed.judge(&mut chance, &mut tally).map_err(|broken| story(&crashed, broken))?;
+            survivor = Some(crashed);
+        }
+        world = survivor.unwrap_or(world);
+    }
+    Ok(tally)
+}
+
+fn options(fs: &SimFs) -> Options {
+    // Nothing happens by the clock: what runs is what the program says.
+    let never = Duration::MAX;
+    Options::new().file_system(Arc::new(fs.clone())).idle_release(never).registry_save_delay(never)
+}

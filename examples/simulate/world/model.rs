@@ -1,0 +1,138 @@
+//! What was submitted and promised, against what is found.
+
+use std::path::{Path, PathBuf};
+
+use sesslog::sim::SimFs;
+use sesslog::{Item, ReadOptions, Store};
+
+use super::STORE;
+
+/// What is known of one session.
+#[derive(Debug, Default, Clone, Hash)]
+pub struct Model {
+    /// In the order of their submission.
+    pub submitted: Vec<Submitted>,
+    /// Some write or sync failed: records in the middle may be missing.
+    pub failed: bool,
+}
+
+#[derive(Debug, Clone, Hash)]
+pub struct Submitted {
+    pub body: String,
+    /// Somebody was told that it is durable.
+    pub promised: bool,
+    /// What the receipt said.
+    pub seq: Option<u64>,
+}
+
+/// A record of the caller's that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub seq: u64,
+    pub body: String,
+}
+
+impl Model {
+    /// Acknowledged is a subset of found is a subsequence (without failures: a prefix) of submitted, each at the seq of its
+    /// receipt.
+    pub fn check(&self, key: &str, found: &[Found]) -> Result<(), String> {
+        let mut submitted = self.submitted.iter();
+        for Found { seq, body } in found {
+            loop {
+                let Some(next) = submitted.next() else {
+                    let known = self.submitted.iter().any(|submitted| submitted.body == *body);
+                    return Err(format!("{key}: {body} was {} submitted", if known { "not then" } else { "never" }));
+                };
+                if next.body == *body {
+                    if next.seq.is_some_and(|receipt| receipt != *seq) {
+                        return Err(format!("{key}: {body} has seq {seq}, its receipt {:?}", next.seq));
+                    }
+                    break;
+                }
+                if next.promised {
+                    return Err(format!("{key}: promised {} is missing before {body}", next.body));
+                }
+                if !self.failed {
+                    return Err(format!("{key}: {} is missing before {body}", next.body));
+                }
+            }
+        }
+        match submitted.find(|submitted| submitted.promised) {
+            Some(Submitted { body, .. }) => Err(format!("{key}: promised {body} is gone; {} found", found.len())),
+            None => Ok(()),
+        }
+    }
+
+    /// What the owner found is durable by now; what it did not find was never promised, and must not come back.
+    pub fn settle(&mut self, found: Vec<Found>) {
+        let promised = |found: Found| Submitted { body: found.body, promised: true, seq: Some(found.seq) };
+        self.submitted = found.into_iter().map(promised).collect();
+        self.failed = false;
+    }
+}
+
+/// The caller's records; `None` when there is no such session.
+pub fn found(store: &Store, key: &str) -> Result<Option<Vec<Found>>, String> {
+    let session = store.session(key).map_err(|error| error.to_string())?;
+    let records = match session.records() {
+        Ok(records) => records,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(format!("{key}: {error}")),
+    };
+    let mut all = Vec::new();
+    for item in records {
+        all.extend(of(key, item)?);
+    }
+    Ok(Some(all))
+}
+
+/// Every way to read a sound session gives the same.
+pub fn agree(store: &Store, key: &str, forward: &[Found]) -> Result<(), String> {
+    let text = |error: sesslog::Error| format!("{key}: {error}");
+    let session = store.session(key).map_err(text)?;
+    let mut backward = Vec::new();
+    for item in session.backward().map_err(text)? {
+        backward.extend(of(key, item)?);
+    }
+    backward.reverse();
+    if backward != forward {
+        return Err(format!("{key}: forward {forward:?}, backward {backward:?}"));
+    }
+    let Some(middle) = forward.get(forward.len() / 2) else { return Ok(()) };
+    let mut rest = Vec::new();
+    for item in session.read(&ReadOptions::new().from_seq(middle.seq)).map_err(text)? {
+        rest.extend(of(key, item)?);
+    }
+    let got = session.get(middle.seq).map_err(text)?.map(|record| record.body().to_owned());
+    if rest != forward[forward.len() / 2..] || got.as_ref() != Some(&middle.body) {
+        return Err(format!("{key}: from seq {} on {rest:?}, at it {got:?}; all are {forward:?}", middle.seq));
+    }
+    Ok(())
+}
+
+fn of(key: &str, item: Result<Item, sesslog::Error>) -> Result<Option<Found>, String> {
+    match item.map_err(|error| format!("{key}: {error}"))? {
+        Item::Record(record) if record.is_mark() => Ok(None),
+        Item::Record(record) => Ok(Some(Found { seq: record.seq(), body: record.body().to_owned() })),
+        gap => Err(format!("{key}: {gap:?}")),
+    }
+}
+
+pub fn transcripts(fs: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
+    let is_transcript = |path: &Path| {
+        path.starts_with(Path::new(STORE).join("transcripts"))
+            && path.extension().is_some_and(|extension| extension == "jsonl")
+    };
+    fs.files().into_iter().filter(|(path, _)| is_transcript(path)).collect()
+}
+
+pub fn quarantine(fs: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(STORE).join("quarantine");
+    fs.files().into_iter().filter(|(path, _)| path.starts_with(&folder)).collect()
+}
+
+pub fn registry(fs: &SimFs) -> String {
+    let path = Path::new(STORE).join("registry.jsonl");
+    let found = fs.files().into_iter().find(|(name, _)| *name == path);
+    found.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,239 @@
+//! What happens in a world, as data: made from a seed, printed, and made smaller when it breaks a promise.
+
+use std::fmt;
+
+use sesslog::Durability;
+use sesslog::sim::{Chance, SimFault, SimOp};
+
+use super::KEYS;
+
+pub const OPS: [SimOp; 11] = [
+    SimOp::Open,
+    SimOp::Create,
+    SimOp::Read,
+    SimOp::Write,
+    SimOp::SetLen,
+    SimOp::Sync,
+    SimOp::SyncDir,
+    SimOp::Rename,
+    SimOp::HardLink,
+    SimOp::Remove,
+    SimOp::ReadDir,
+];
+pub const FAULTS: [SimFault; 5] =
+    [SimFault::Eio, SimFault::EioDrop, SimFault::Enospc, SimFault::Edquot, SimFault::Eintr];
+
+/// Some lives, each ended by a crash.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub lives: Vec<Life>,
+}
+
+/// What happens until the power goes.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// Of each process the number of sessions that it holds open at most.
+    pub writers_max: Vec<usize>,
+    /// The power goes after so many operations of the disk, wherever the program is.
+    pub power: Option<u64>,
+    /// Operations that fail: which of its kind, 0 for every one.
+    pub faults: Vec<(SimOp, u64, SimFault)>,
+    pub steps: Vec<Step>,
+    /// The processes die at the end, without a word.
+    pub dies: bool,
+    /// Decides what the crashes leave and what is done with it.
+    pub seed: u64,
+}
+
+/// What one process does with one session.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub process: usize,
+    pub key: usize,
+    pub what: What,
+}
+
+#[derive(Debug, Clone)]
+pub enum What {
+    Append {
+        bodies: Vec<Body>,
+        durability: Durability,
+    },
+    Flush,
+    Release,
+    Reopen,
+    /// Flush everything and save the registry.
+    FlushStore,
+    Rebuild,
+    /// A reader beside the writers verifies.
+    Look,
+    /// The process reads what it wrote.
+    Read,
+    /// Of a session that is sound.
+    Repair,
+    /// Close the store and open it again.
+    Close,
+    Clock {
+        by_ms: i64,
+    },
+}
+
+/// The shape of a record's body.
+#[derive(Debug, Clone, Copy)]
+pub enum Body {
+    /// So many letters.
+    Letters(usize),
+    /// A forgery: the session's last line, a whole sound frame, inside the body.
+    Echo,
+}
+
+impl Program {
+    pub fn from_seed(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let lives = 1 + chance.below(3);
+        Self { lives: (0..lives).map(|_| Life::random(&mut chance)).collect() }
+    }
+}
+
+impl Life {
+    fn random(chance: &mut Chance) -> Self {
+        let power = (!chance.one_in(4)).then(|| chance.below(120));
+        let mut faults = Vec::new();
+        if chance.one_in(3) {
+            faults.push(fault(chance));
+            if chance.one_in(2) {
+                faults.push(fault(chance));
+            }
+        }
+        let processes = 1 + chance.below(2);
+        let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
+        let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
+        Self { writers_max, power, faults, steps, dies: chance.one_in(2), seed: chance.next_u64() }
+    }
+
+    /// One change smaller, in as many ways as there are.
+    pub fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut add = |change: &dyn Fn(&mut Self)| {
+            let mut life = self.clone();
+            change(&mut life);
+            all.push(life);
+        };
+        if self.steps.len() > 2 {
+            add(&|life| drop(life.steps.drain(..life.steps.len() / 2)));
+            add(&|life| life.steps.truncate(life.steps.len() / 2));
+        }
+        for at in 0..self.steps.len() {
+            add(&|life| {
+                life.steps.remove(at);
+            });
+        }
+        for at in 0..self.faults.len() {
+            add(&|life| {
+                life.faults.remove(at);
+            });
+        }
+        if self.writers_max.len() > 1 {
+            add(&|life| life.writers_max.truncate(1));
+        }
+        if self.writers_max.iter().any(|max| *max < KEYS.len()) {
+            add(&|life| life.writers_max.iter_mut().for_each(|max| *max = KEYS.len()));
+        }
+        if self.power.is_some() {
+            add(&|life| life.power = None);
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let What::Append { bodies, .. } = &step.what else { continue };
+            if bodies.len() > 1 {
+                add(&|life| {
+                    if let What::Append { bodies, .. } = &mut life.steps[at].what {
+                        bodies.pop();
+                    }
+                });
+            }
+            if bodies.iter().any(|body| !matches!(body, Body::Letters(20))) {
+                add(&|life| {
+                    if let What::Append { bodies, .. } = &mut life.steps[at].what {
+                        bodies.fill(Body::Letters(20));
+                    }
+                });
+            }
+        }
+        all
+    }
+}
+
+/// A fault: often one of the commit path, of the rare operations one that is met.
+pub fn fault(chance: &mut Chance) -> (SimOp, u64, SimFault) {
+    let op = match chance.below(6) {
+        0 => SimOp::Sync,
+        1 => SimOp::Write,
+        _ => pick(chance, &OPS),
+    };
+    let rare = matches!(op, SimOp::SetLen | SimOp::HardLink | SimOp::Rename | SimOp::Remove | SimOp::SyncDir);
+    let number = if chance.one_in(12) { 0 } else { 1 + chance.below(if rare { 3 } else { 12 }) };
+    (op, number, pick(chance, &FAULTS))
+}
+
+impl Step {
+    fn random(chance: &mut Chance, processes: u64) -> Self {
+        let (process, key) = (size(chance.below(processes)), size(chance.below(KEYS.len() as u64)));
+        let what = match chance.below(24) {
+            0..=12 => {
+                let count = if chance.one_in(2) { 1 } else { 1 + chance.below(5) };
+                let durability = if chance.one_in(3) { Durability::Buffered } else { Durability::Sync };
+                What::Append { bodies: (0..count).map(|_| Body::random(chance)).collect(), durability }
+            }
+            13 | 14 => What::Flush,
+            15 | 16 => What::Release,
+            17 => What::Reopen,
+            18 => What::FlushStore,
+            19 => What::Rebuild,
+            20 => What::Look,
+            21 => pick(chance, &[What::Read, What::Read, What::Repair]),
+            22 => What::Clock { by_ms: if chance.one_in(2) { -86_400_000 } else { 3_600_000 } },
+            _ => What::Close,
+        };
+        Self { process, key, what }
+    }
+}
+
+impl Body {
+    pub fn random(chance: &mut Chance) -> Self {
+        match chance.below(7) {
+            0 => Self::Letters(size(chance.below(2000))),
+            1 => Self::Letters(size(chance.below(600))),
+            // Often of one length, so that what was taken back and what follows it can line up.
+            2 | 3 => Self::Letters(20),
+            4 => Self::Echo,
+            _ => Self::Letters(size(chance.below(60))),
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, life) in self.lives.iter().enumerate() {
+            writeln!(
+                f,
+                "life {number}: open sessions at most {:?}, faults {:?}, power {:?}, {} at the end",
+                life.writers_max,
+                life.faults,
+                life.power,
+                if life.dies { "killed" } else { "dropped" }
+            )?;
+            for step in &life.steps {
+                writeln!(f, "  process {} {:?} {:?}", step.process, KEYS[step.key], step.what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn pick<T: Clone>(chance: &mut Chance, all: &[T]) -> T {
+    all[size(chance.below(all.len() as u64))].clone()
+}
+
+pub fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
