@@ -14,6 +14,8 @@ mod chance;
 mod disk;
 mod inode;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,14 +186,37 @@ impl SimFs {
     }
 
     /// Crashes as [`crash`](Self::crash) does, with each choice free of the others: the paths of [`Chance::every`] lead to
-    /// every outcome there is (of the lengths that a file never had, to those of whole sectors and one byte beside).
-    pub fn crash_any(&self, chance: &mut Chance) {
+    /// every outcome there is (of the lengths that a file never had, to those of whole sectors and one byte beside). Files
+    /// for which `spared` says yes are left as they are.
+    pub fn crash_any(&self, chance: &mut Chance, spared: impl Fn(&Path) -> bool) {
         let mut disk = self.disk();
-        for inode in &mut disk.inodes {
-            inode.crash_any(chance);
+        let is_spared = |name: &OsString| spared(Path::new(name));
+        let (quiet, names): (Vec<_>, Vec<_>) = std::mem::take(&mut disk.names).into_iter().partition(|change| {
+            change.set.as_ref().map(|set| &set.0).or(change.removed.as_ref()).is_some_and(is_spared)
+        });
+        for change in quiet {
+            change.apply(&mut disk.durable);
         }
-        let survives = disk.names.iter().map(|_| chance.one_in(2)).collect();
-        disk.begin_again(survives);
+        // Different choices lead to the same names: each outcome once.
+        let mut outcomes = BTreeSet::from([disk.durable.clone()]);
+        for change in names {
+            let mut with: Vec<_> = outcomes.iter().cloned().collect();
+            for names in &mut with {
+                change.apply(names);
+            }
+            outcomes.extend(with);
+        }
+        let outcome = chance.below(u64::try_from(outcomes.len()).unwrap_or(0));
+        disk.durable = outcomes.into_iter().nth(usize::try_from(outcome).unwrap_or(0)).unwrap_or_default();
+        for (name, inode) in disk.durable.clone() {
+            if let Some(inode) = disk.inodes.get_mut(inode) {
+                if is_spared(&name) {
+                    inode.sync();
+                }
+                inode.crash_any(chance);
+            }
+        }
+        disk.begin_again(Vec::new());
     }
 
     /// Returns a hash of everything that is on the disk: two crashes with the same hash left the same state.

@@ -15,11 +15,19 @@
 mod world;
 
 #[test]
+fn no_crash_of_a_small_program_breaks_a_promise() {
+    let total = world::exhaustive::run(2, 2, 2).unwrap_or_else(|story| panic!("{story}"));
+    assert!(total.states.len() > 5000 && total.torn > 1000, "{} states, {} torn", total.states.len(), total.torn);
+}
+
+#[test]
 fn no_crash_breaks_a_promise() {
     let mut total = world::Tally::default();
     for seed in 1..=250 {
         total.add(world::run(seed, 8).unwrap_or_else(|story| panic!("{story}")));
     }
     assert!(total.states.len() > 1000, "only {} states", total.states.len());
-    assert!(total.torn > 20 && total.faults.len() > 15, "{} torn, {:?}", total.torn, total.faults);
+    assert!(total.torn > 20 && total.repaired > 100, "{} torn, {} repaired", total.torn, total.repaired);
+    let pairs = world::program::OPS.len() * world::program::FAULTS.len();
+    assert!(total.faults.len() > pairs * 2 / 3, "{:?}", total.faults);
 }

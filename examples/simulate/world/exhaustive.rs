@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sesslog::Durability;
@@ -42,17 +43,17 @@ fn alphabet() -> Vec<Step> {
 /// `recovery_steps`.
 pub fn run(steps: u32, recovery_steps: u32, jobs: usize) -> Result<Tally, String> {
     let alphabet = alphabet();
-    let base = alphabet.len() as u64;
+    let base = alphabet.len();
     let programs: Vec<Vec<usize>> = (1..=steps)
         .flat_map(|length| (0..base.pow(length)).map(move |number| (length, number)))
-        .map(|(length, number)| (0..length).map(|at| (number / base.pow(at) % base) as usize).collect())
+        .map(|(length, number)| (0..length).map(|at| (number / base.pow(at) % base)).collect())
         .collect();
     let all = Search { alphabet, recovery_steps, judged: Mutex::default(), tally: Mutex::default() };
-    let (next, broken) = (AtomicU64::new(0), Mutex::new(None));
+    let (next, broken) = (AtomicUsize::new(0), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(story) = all.program(program) {
                         broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(story);
                     }
@@ -116,7 +117,7 @@ impl Search {
         let mut chance = Chance::every();
         loop {
             let mut crashed = moment.fork();
-            crashed.fs.crash_any(&mut chance);
+            crashed.fs.crash_any(&mut chance, is_lock);
             if self.is_new(&crashed) {
                 let mut tally = Tally { crashes: 1, ..Tally::default() };
                 tally.states.insert(crashed.fs.hash());
@@ -150,6 +151,11 @@ impl Search {
         (world.fs.hash(), &world.models).hash(&mut hasher);
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish())
     }
+}
+
+/// What is left of a lock says nothing; the random programs lose them in every way.
+fn is_lock(path: &Path) -> bool {
+    path.starts_with(Path::new(STORE).join("locks"))
 }
 
 /// The disk before every operation since the recording began, with what was promised then; and as it is now.
