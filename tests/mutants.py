@@ -18,6 +18,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs", "src/transcript/scan.rs"
+EDGE, REPAIR = "src/transcript/edge.rs", "src/repair.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -41,8 +42,23 @@ BUGS = {
     "the row is no witness": (SCAN, "let promised = self.witness.is_some_and(|durable| durable >= seq);", "let promised = false;"),
     "later claims are no proof": (SCAN, "Ok(edge::has_lost_sector(&mut self.source, line)? && !self.is_proven_later(line)?)", "edge::has_lost_sector(&mut self.source, line)"),
     "lost sectors not looked for": (SCAN, "Ok(edge::has_lost_sector(&mut self.source, line)? && !self.is_proven_later(line)?)", "Ok(false)"),
-    "sectors off by one": ("src/transcript/edge.rs", "at.checked_rem(SECTOR_BYTES)", "at.saturating_add(1).checked_rem(SECTOR_BYTES)"),
+    "sectors off by one": (EDGE, "at.checked_rem(SECTOR_BYTES)", "at.saturating_add(1).checked_rem(SECTOR_BYTES)"),
     "a seal claims itself durable": ("src/registry.rs", "Some(Mark::Sealed) => self.durable_seq = info.seq.saturating_sub(1),", "Some(Mark::Sealed) => self.durable_seq = info.seq,"),
+    "a forged end in a body believed": (EDGE, "if accepts(&info) && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {", "if accepts(&info) {"),
+    "a forged record in a body believed": ("src/transcript/source.rs", "let decoded = bytes.get(..length).map(|bytes| frame::decode(bytes, seed));", """let decoded = bytes.get(..length).map(|bytes| frame::decode(bytes, seed).or_else(|defect| {
+                    let at = memchr::memmem::rfind(bytes, b"{\\"seq\\":").unwrap_or(0);
+                    frame::decode(bytes.get(at..).unwrap_or_default(), seed).map_err(|_| defect)
+                }));"""),
+    "torn bytes' copy not fsynced": (RECOVER, 'temp.file.sync_all().context("fsync", &temp.path)?;\n    let name = temp.persist_unique', "let name = temp.persist_unique"),
+    "a rewrite of what is not proven left out": (RECOVER, "rewrite(&mut source, &header, proven_seq, data_start)?;", ""),
+    "a repaired file not fsynced": (REPAIR, 'temp.file.sync_all().context("fsync", &temp.path)?;', ""),
+    "a repair's original not fsynced": (REPAIR, 'layout.fs.sync_dir(&folder).context("fsync folder", &folder)?;', ""),
+    "a repair's original not kept": (REPAIR, "let quarantine = set_aside(inner, &path, &mut source, &name)?;", "let quarantine = name;"),
+    "a repair marks no gap": (REPAIR, "new.put_gap(from_seq, to_seq, now)?;", "let _ = (from_seq, to_seq);"),
+    "a repair in place": (REPAIR, "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;", "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;\n        inner.layout.fs.open(&path, OpenMode::Write).context(\"open\", &path)?.set_len(0).context(\"truncate\", &path)?;"),
+    "a birth replaces": (WRITER, "temp.persist_new(&path)", "temp.replace(&path)"),
+    "a failed write not taken back": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "std::io::Result::Ok(())"),
+    "a commit resumes behind another's": (WRITER, "self.check_ours()?;", ""),
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
 }
 
@@ -84,15 +100,18 @@ def main():
             caught = []
             for _ in range(options.seeds):
                 seed = random.randrange(1 << 40)
-                run = [program, "--states", str(options.states), "--seed", str(seed)]
+                run = [program, "--states", str(options.states), "--seed", str(seed), "--shrink", "0"]
                 done = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                 worlds = re.match(rb"(\d+) worlds", done.stdout)
                 caught.append(done.returncode and (int(worlds.group(1)) if worlds else 0))
+            done = subprocess.run([program, "--exhaustive", "2", "--recovery", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            small = ", and by a program of two steps" if done.returncode else ""
             if name == "poison not set":
                 open(writer, "w").write(writer_source)
             open(path, "w").write(source)
             found, tried = all(caught), tried + 1
-            print("%-40s %s" % (name, "caught after %s worlds" % ", ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
+            worlds = "caught after %s worlds%s" % (", ".join(map(str, caught)), small)
+            print("%-42s %s" % (name, worlds if found else "SURVIVED: %s%s" % (caught, small)), flush=True)
             if not found:
                 survivors.append(name)
     print("%d bugs, %d survived" % (tried, len(survivors)))

@@ -20,14 +20,14 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const USAGE: &str = "usage: simulate [--states N] [--seed S] [--jobs N]
+const USAGE: &str = "usage: simulate [--states N] [--seed S] [--jobs N] [--shrink 0|1]
        simulate --exhaustive STEPS [--recovery STEPS] [--jobs N]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (mut states, mut seed, mut jobs) =
         (100_000_u64, 1_u64, std::thread::available_parallelism().map_or(1, usize::from));
-    let (mut exhaustive, mut recovery) = (0_u32, 1_u32);
+    let (mut exhaustive, mut recovery, mut shrink) = (0_u32, 1_u32, true);
     while let Some(name) = arguments.next() {
         let value = arguments.next().and_then(|value| value.parse::<u64>().ok());
         match (name.as_str(), value) {
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             ("--jobs", Some(value)) => jobs = value as usize,
             ("--exhaustive", Some(value)) => exhaustive = value as u32,
             ("--recovery", Some(value)) => recovery = value as u32,
+            ("--shrink", Some(value)) => shrink = value > 0,
             _ => {
                 println!("{USAGE}");
                 return ExitCode::from(2);
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         println!("every program of up to {exhaustive} steps, every recovery of those of up to {recovery}");
         world::exhaustive::run(exhaustive, recovery, jobs)
     } else {
-        random(states, seed, jobs)
+        random(states, seed, jobs, shrink)
     };
     match result {
         Ok(total) => {
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs worlds from a seed on until so many distinct states were judged.
-fn random(states: u64, seed: u64, jobs: usize) -> Result<world::Tally, String> {
+fn random(states: u64, seed: u64, jobs: usize, shrink: bool) -> Result<world::Tally, String> {
     let total = Mutex::new(world::Tally::default());
     let violation = Mutex::new(None);
     let (next, enough) = (AtomicU64::new(seed), AtomicBool::new(false));
@@ -71,7 +72,7 @@ fn random(states: u64, seed: u64, jobs: usize) -> Result<world::Tally, String> {
             scope.spawn(|| {
                 while !enough.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    match world::run(seed, 8) {
+                    match world::run(seed, 8, shrink) {
                         Ok(tally) => {
                             let mut total = total.lock().expect("no panics");
                             total.add(tally);

@@ -46,7 +46,7 @@ pub fn run(steps: u32, recovery_steps: u32, jobs: usize) -> Result<Tally, String
     let base = alphabet.len();
     let programs: Vec<Vec<usize>> = (1..=steps)
         .flat_map(|length| (0..base.pow(length)).map(move |number| (length, number)))
-        .map(|(length, number)| (0..length).map(|at| (number / base.pow(at) % base)).collect())
+        .map(|(length, number)| (0..length).map(|at| number / base.pow(at) % base).collect())
         .collect();
     let all = Search { alphabet, recovery_steps, judged: Mutex::default(), tally: Mutex::default() };
     let (next, broken) = (AtomicUsize::new(0), Mutex::new(None));

@@ -1,7 +1,10 @@
 //! A program's steps, and what the callers are told.
 
+use sesslog::fs::Fs as _;
 use sesslog::sim::Chance;
-use sesslog::{Durability, Error, NewRecord, Progress, RebuildOptions, Session, Severity, Store, VerifyOptions};
+use sesslog::{
+    Durability, Error, NewRecord, Progress, RebuildOptions, Session, Severity, Store, Timestamp, VerifyOptions,
+};
 
 use super::model::{self, Submitted};
 use super::program::{Body, Life, Step, What};
@@ -146,15 +149,57 @@ impl World {
                 let letter = |_| char::from(b'a' + u8::try_from(chance.below(26)).unwrap_or(0));
                 format!("\"{}\"", (0..length).map(letter).collect::<String>())
             }
-            Body::Echo => match session.last(1).as_deref() {
-                Ok([sesslog::Item::Record(record)]) => record.line().to_owned(),
-                _ => "null".to_owned(),
-            },
+            Body::Echo | Body::Forged => self.forgery(session, number, shape).unwrap_or_else(|| "null".to_owned()),
         };
-        let body = format!("{{\"n\":{number},\"filling\":{filling}}}");
+        let body = format!("{}{filling}}}", opening(number));
         // An echo of an echo of an echo is too deep one day.
         let body = if NewRecord::json(&body).is_ok() { body } else { format!("{{\"n\":{number}}}") };
         let record = NewRecord::json(&body).unwrap_or_else(|_| unreachable!("it is JSON"));
         (body, record)
     }
+
+    /// What an attacker would write who knows the file and the clock: believed by whoever trusts the middle of a line that
+    /// was torn at a sector's end.
+    fn forgery(&self, session: &Session, number: u64, shape: Body) -> Option<String> {
+        let path = session.path(None).ok()?;
+        let content = self.fs.files().into_iter().find(|(name, _)| *name == path)?.1;
+        let text = std::str::from_utf8(&content).ok()?.strip_suffix('\n')?;
+        let seed = text.lines().next()?;
+        let seed = u32::from_str_radix(seed.get(seed.len() - 10..seed.len() - 2)?, 16).ok()?;
+        let last = text.lines().last()?;
+        let prev = last.get(last.len() - 10..last.len() - 2)?;
+        let seq: u64 = last.strip_prefix("{\"seq\":")?.split(',').next()?.parse().ok()?;
+        let ts = Timestamp::from_unix_ms(self.fs.now().unix_ms() + 1);
+        let mut line = format!(
+            "{{\"seq\":{},\"durable\":{seq},\"prev\":\"{prev}\",\"ts\":\"{ts}\",\"kind\":\"message\",\"body\":{}",
+            seq + 1,
+            opening(number),
+        );
+        let start = line.len();
+        let end = if matches!(shape, Body::Echo) { last.len() } else { FORGED_END_BYTES };
+        line.push_str("{\"pad\":\"");
+        let behind = "\",\"x\":".len() + usize::from(matches!(shape, Body::Forged)) + end;
+        let pad = (content.len() + line.len() + behind).next_multiple_of(512) - (content.len() + line.len() + behind);
+        line.extend(std::iter::repeat_n('x', pad));
+        line.push_str("\",\"x\":");
+        if matches!(shape, Body::Echo) {
+            line.push_str(last);
+        } else {
+            line.push('0');
+            let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+            hasher.update(line.as_bytes());
+            let crc = hasher.finalize();
+            line = format!("{line},\"crc\":\"{crc:08x}\"");
+        }
+        line.push('}');
+        line.get(start..).map(str::to_owned)
+    }
+}
+
+/// The length of `,"crc":"01234567"}`.
+const FORGED_END_BYTES: usize = 18;
+
+/// How every body begins.
+fn opening(number: u64) -> String {
+    format!("{{\"n\":{number},\"filling\":")
 }

@@ -92,12 +92,12 @@ impl World {
     }
 }
 
-/// Runs the world of a seed, `crashes` crashes a moment. The error is the smallest program found that breaks a promise, and
-/// its story.
-pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
+/// Runs the world of a seed, `crashes` crashes a moment. The error is, with `shrink`, the smallest program found that breaks a
+/// promise, and its story.
+pub fn run(seed: u64, crashes: u64, shrink: bool) -> Result<Tally, String> {
     let program = Program::from_seed(seed);
     run_program(&program, crashes, false).map_err(|broken| {
-        let smallest = shrink::shrink(&program, crashes);
+        let smallest = if shrink { shrink::shrink(&program, crashes) } else { program.clone() };
         let story = run_program(&smallest, crashes, true).err().unwrap_or_else(|| "not seen again".to_owned());
         format!("seed {seed}: {broken}\nmade smaller:\n{smallest}{story}")
     })

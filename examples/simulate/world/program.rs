@@ -83,8 +83,10 @@ pub enum What {
 pub enum Body {
     /// So many letters.
     Letters(usize),
-    /// A forgery: the session's last line, a whole sound frame, inside the body.
+    /// A forgery: the session's last line, a whole sound frame, inside the body and ended by a sector's end.
     Echo,
+    /// A forgery: the text of a frame's end, with the checksum that is right there, ended by a sector's end.
+    Forged,
 }
 
 impl Program {
@@ -205,7 +207,7 @@ impl Body {
             1 => Self::Letters(size(chance.below(600))),
             // Often of one length, so that what was taken back and what follows it can line up.
             2 | 3 => Self::Letters(20),
-            4 => Self::Echo,
+            4 => pick(chance, &[Self::Echo, Self::Forged]),
             _ => Self::Letters(size(chance.below(60))),
         }
     }
