@@ -246,7 +246,7 @@ def readers(folder):
 
 def many_sessions(folder):
     """Many more sessions than descriptors."""
-    store, count = folder / "store", 2000 if QUICK else 20000
+    store, count = folder / "store", 2000 if QUICK else 100000
     few, took = limit(resource.RLIMIT_NOFILE, 256, 256), []
     for turn in range(2):
         data, began = b"".join(line("s%d" % n, {"turn": turn, "n": n}) for n in range(count)), time.monotonic()
@@ -261,6 +261,34 @@ def many_sessions(folder):
         check(bodies(store, "s%d" % n) == [{"turn": turn, "n": n} for turn in range(2)], "s%d is not what was appended", n)
     Ledger(store).finish()
     return "%d sessions with 256 descriptors: born in %.1f s, appended to in %.1f s" % (count, *took)
+
+def read_only(folder):
+    """A store on a read-only mount: everything that looks works, everything that writes is refused and says why."""
+    if os.geteuid() != 0:
+        return "skipped: only root can mount"
+    store, seen = folder / "store", folder / "seen"
+    run(store, "append", "k", input=b"1\n2\n")
+    path = pathlib.Path(run(store, "path", "k").stdout.decode().strip())
+    torn = store / "transcripts" / path.name
+    torn.write_bytes(torn.read_bytes() + b'{"seq":3,"dur')
+    seen.mkdir()
+    subprocess.run(["mount", "--bind", store, seen], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", seen], check=True)
+        looks = (("list",), ("show", "k"), ("tail", "-n", 1, "k"), ("info", "k"), ("path", "k"), ("rebuild-index", "--dry-run"))
+        for words in looks:
+            done = run(seen, *words, codes=(0, 4))
+            check(done.stdout.strip(), "%s says nothing", words)
+        run(seen, "verify", codes=(4,))
+        check(bodies(seen, "k") == [1, 2], "not what was appended")
+        for words in (("append", "k"), ("append", "new"), ("rebuild-index",)):
+            done = run(seen, *words, codes=(1,), input=b"3\n")
+            check(b"Read-only file system" in done.stderr and str(seen).encode() in done.stderr, "%s: %s", words, done.stderr)
+    finally:
+        subprocess.run(["umount", "-l", seen], check=True)
+    run(store, "append", "k", input=b"3\n")
+    check(bodies(store, "k") == [1, 2, 3], "not what was appended")
+    return "%d commands look, 3 are refused" % (len(looks) + 1)
 
 def large(folder):
     """A transcript of 4 GiB (512 MiB with --quick): every command in bounded memory."""
@@ -328,7 +356,7 @@ def order(folder):
     check(bodies(store, "k") == [{"n": 1}, {"n": 3}], "repair kept the wrong records")
     return "birth, append, recovery and repair keep it"
 
-CASES = (file_size_limit, full_disk, processes, kills, readers, many_sessions, large, clock, order)
+CASES = (file_size_limit, full_disk, processes, kills, readers, many_sessions, read_only, large, clock, order)
 
 def main():
     global SESSCTL, QUICK
