@@ -14,10 +14,11 @@ mod inode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::fs::{FileKind, Fs, FsFile, OpenMode, Stat};
 use crate::map::Map;
+use crate::sync::{self, Mutex, MutexGuard, PoisonError};
 use inode::{Change, Inode};
 
 /// The operations that faults are told apart by.
@@ -283,6 +284,13 @@ impl Disk {
         self.inodes.get_mut(number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(SimOp::Rename)?;
+        let inode = self.find(from)?;
+        self.change_names(to, Some((to.to_owned(), inode)), Some(from.to_owned()));
+        Ok(())
+    }
+
     /// Changes names now, and durably with the folder's next sync.
     fn change_names(&mut self, path: &Path, set: Option<(PathBuf, usize)>, removed: Option<PathBuf>) {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -361,18 +369,16 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.run(SimOp::Rename)?;
-        let inode = disk.find(from)?;
-        disk.change_names(to, Some((to.to_owned(), inode)), Some(from.to_owned()));
-        Ok(())
+        self.disk().rename(from, to)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.disk().live.contains_key(to) {
+        // In one step, as the kernel does it: nobody gets in between.
+        let mut disk = self.disk();
+        if disk.live.contains_key(to) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.rename(from, to)
+        disk.rename(from, to)
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -406,8 +412,10 @@ impl Fs for SimFs {
         Ok(())
     }
 
-    /// Nobody else is at work: what is busy now stays so.
-    fn pause(&self, _duration: std::time::Duration) {}
+    /// Nobody else is at work, unless shuttle lets them: what is busy now stays so.
+    fn pause(&self, _duration: std::time::Duration) {
+        sync::let_others_run();
+    }
 }
 
 /// An open file of a [`SimFs`].
@@ -501,8 +509,10 @@ impl FsFile for SimFile {
         None
     }
 
-    /// Nobody writes meanwhile.
-    fn settle(&self) {}
+    /// Nobody writes meanwhile, unless shuttle lets them.
+    fn settle(&self) {
+        sync::let_others_run();
+    }
 }
 
 impl Drop for SimFile {

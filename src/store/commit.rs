@@ -5,8 +5,6 @@
 //! session waits for another. Invariant: every queued job gets exactly one answer, also when the leader panics.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::atomic::Durability;
 use crate::error::Error;
@@ -15,6 +13,8 @@ use crate::fs::PathError;
 use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt};
 use crate::store::inner::{Inner, Opened};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::{CommitError, Writer, Written};
 
