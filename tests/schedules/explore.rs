@@ -28,7 +28,10 @@ fn config() -> Config {
 pub fn explore(program: fn()) {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     if let Ok(schedule) = std::env::var("SESSLOG_REPLAY") {
-        run(&name, "replayed", ReplayScheduler::new_from_encoded(schedule.trim()), program);
+        let mut replayed = ReplayScheduler::new_from_encoded(schedule.trim());
+        // It ends where the failure was.
+        replayed.set_allow_incomplete();
+        run(&name, "replayed", replayed, program);
         return;
     }
     let schedules = std::env::var("SESSLOG_SCHEDULES").map_or(SCHEDULES, |count| count.parse().expect("a number"));

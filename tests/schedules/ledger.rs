@@ -30,6 +30,8 @@ pub enum Fate {
 #[derive(Debug, Clone)]
 pub struct Call {
     key: String,
+    /// The store that it was asked of: a flush is of its own store's records.
+    store: u8,
     who: &'static str,
     number: u64,
     fate: Fate,
@@ -48,7 +50,10 @@ struct Book {
 
 /// Everybody's record of everything.
 #[derive(Debug, Clone, Default)]
-pub struct Ledger(Arc<Mutex<Book>>);
+pub struct Ledger {
+    book: Arc<Mutex<Book>>,
+    store: u8,
+}
 
 pub fn options(fs: &SimFs) -> Options {
     Options::new().file_system(Arc::new(fs.clone()))
@@ -60,7 +65,12 @@ pub fn open(fs: &SimFs) -> Store {
 
 impl Ledger {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap()
+        self.book.lock().unwrap()
+    }
+
+    /// Returns the same ledger, for those who use another store.
+    pub fn of_store(&self, store: u8) -> Self {
+        Self { book: Arc::clone(&self.book), store }
     }
 
     /// Appends some records as one batch and notes what came of it.
@@ -77,7 +87,8 @@ impl Ledger {
         for _ in 0..count {
             book.events += 1;
             let (number, asked) = (book.events, book.events);
-            book.calls.push(Call { key: key.clone(), who, number, fate: Fate::Asked, asked, answered: u64::MAX });
+            let (key, store) = (key.clone(), self.store);
+            book.calls.push(Call { key, store, who, number, fate: Fate::Asked, asked, answered: u64::MAX });
         }
         let bodies: Vec<_> = book.calls[first..].iter().map(|call| NewRecord::new(&call.body()).unwrap()).collect();
         drop(book);
@@ -116,7 +127,8 @@ impl Ledger {
     pub fn flush<T>(&self, flush: impl FnOnce() -> T, covers: impl Fn(&T, &str) -> bool) -> T {
         let accepted: Vec<usize> = {
             let book = self.book();
-            (0..book.calls.len()).filter(|at| matches!(book.calls[*at].fate, Fate::Buffered(_))).collect()
+            let is_ours = |call: &Call| call.store == self.store && matches!(call.fate, Fate::Buffered(_));
+            (0..book.calls.len()).filter(|at| is_ours(&book.calls[*at])).collect()
         };
         let result = flush();
         let mut book = self.book();
@@ -153,7 +165,9 @@ impl Ledger {
                 panic!("{key} can not be gone on with: {error:?}");
             });
             let found = read(&session);
-            self.agrees(key, known, &found[..found.len() - 1]);
+            let (afterwards, found) = found.split_last().unwrap();
+            assert_eq!(afterwards.1, "afterwards 0");
+            self.agrees(key, known, found);
         }
         close(&store);
         verify(&fs, &keys.into_iter().collect::<Vec<_>>());

@@ -81,7 +81,8 @@ fn two_stores_exclude_each_other() {
         let world = World::new();
         let (ours, theirs) = (world.open(), options(&world.fs).lock_wait(Duration::from_millis(60)).open(ROOT).unwrap());
         let (one, same) = (ours.session("one").unwrap(), theirs.session("one").unwrap());
-        let turns = |session: &sesslog::Session, who, durability| {
+        let other = world.of_store(1);
+        let turns = |world: &World, session: &sesslog::Session, who, durability| {
             let append = world.append(session, who, 2, 1, durability, or_busy);
             let (world, session) = (world.clone(), session.clone());
             Box::new(move || {
@@ -90,14 +91,14 @@ fn two_stores_exclude_each_other() {
             }) as Box<dyn FnOnce() + Send>
         };
         world.run(vec![
-            turns(&one, "a", Sync),
-            turns(&one, "b", Buffered),
-            turns(&same, "c", Sync),
-            turns(&same, "d", Buffered),
+            turns(&world, &one, "a", Sync),
+            turns(&world, &one, "b", Buffered),
+            turns(&other, &same, "c", Sync),
+            turns(&other, &same, "d", Buffered),
         ]);
         world.judge();
         world.close(&ours);
-        world.close(&theirs);
+        other.close(&theirs);
         assert!(world.ledger.calls().iter().all(|call| call.is_durable() || call.is_refused()));
         rows_agree(&world, &["one"]);
         world.judge();
@@ -114,7 +115,8 @@ fn two_stores_share_a_registry() {
         let store = || options(&world.fs).registry_save_delay(Duration::ZERO).open(ROOT).unwrap();
         let (ours, theirs) = (store(), store());
         let (one, two) = (ours.session("one").unwrap(), theirs.session("two").unwrap());
-        let closing = |store: &sesslog::Store, append: Box<dyn FnOnce() + Send>| {
+        let other = world.of_store(1);
+        let closing = |world: &World, store: &sesslog::Store, append: Box<dyn FnOnce() + Send>| {
             let (world, store) = (world.clone(), store.clone());
             Box::new(move || {
                 append();
@@ -122,8 +124,8 @@ fn two_stores_share_a_registry() {
             }) as Box<dyn FnOnce() + Send>
         };
         world.run(vec![
-            closing(&ours, world.append(&one, "a", 2, 1, Buffered, succeeds)),
-            closing(&theirs, world.append(&two, "b", 2, 2, Sync, succeeds)),
+            closing(&world, &ours, world.append(&one, "a", 2, 1, Buffered, succeeds)),
+            closing(&other, &theirs, other.append(&two, "b", 2, 2, Sync, succeeds)),
         ]);
         assert!(world.ledger.calls().iter().all(Call::is_durable));
         // Each saved what it knew; the next to open folds what the last save did not have.

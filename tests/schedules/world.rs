@@ -30,6 +30,11 @@ impl World {
         Self { fs: SimFs::new(), ledger: Ledger::default(), moments: Arc::default() }
     }
 
+    /// Returns the same world, for those who use another store.
+    pub fn of_store(&self, store: u8) -> Self {
+        Self { ledger: self.ledger.of_store(store), ..self.clone() }
+    }
+
     /// Runs the tasks beside each other and beside somebody who copies the disk at some moment.
     pub fn run(&self, tasks: Vec<Task>) {
         let world = self.clone();
