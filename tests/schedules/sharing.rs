@@ -79,7 +79,8 @@ fn a_reader_sees_a_prefix_that_has_what_was_acknowledged() {
 fn two_stores_exclude_each_other() {
     explore(|| {
         let world = World::new();
-        let (ours, theirs) = (world.open(), options(&world.fs).lock_wait(Duration::from_millis(60)).open(ROOT).unwrap());
+        let (ours, theirs) =
+            (world.open(), options(&world.fs).lock_wait(Duration::from_millis(60)).open(ROOT).unwrap());
         let (one, same) = (ours.session("one").unwrap(), theirs.session("one").unwrap());
         let other = world.of_store(1);
         let turns = |world: &World, session: &sesslog::Session, who, durability| {
