@@ -93,7 +93,8 @@ fn poison_stays_until_somebody_reopens() {
     });
 }
 
-/// Everyone who meets the poison reopens and tries again with something else.
+/// Everyone who meets the poison reopens and tries again with something else. The disk fails once: who has reopened is not
+/// told of that failure again.
 #[test]
 fn reopening_beside_appends_loses_nothing() {
     explore(|| {
@@ -103,8 +104,10 @@ fn reopening_beside_appends_loses_nothing() {
         world.fs.fail(SimOp::Sync, below(4) + 1, pick(&[SimFault::Eio, SimFault::EioDrop]));
         let reopening = |who, durability| {
             let again = session.clone();
+            let reopened = std::cell::Cell::new(false);
             world.append(&session, who, 3, 1, durability, move |result| {
                 if let Err(Error::Poisoned { .. }) = result {
+                    assert!(!reopened.replace(true), "reopened, and still poisoned by the same failure");
                     again.reopen().unwrap();
                 } else {
                     told(result);
