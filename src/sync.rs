@@ -52,7 +52,7 @@ mod primitives {
             Self(LOOKS.get())
         }
 
-        pub(crate) fn elapsed(&self) -> Duration {
+        pub(crate) fn elapsed(self) -> Duration {
             Duration::from_millis(Self::now().0.wrapping_sub(self.0))
         }
     }
