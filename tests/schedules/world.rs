@@ -16,8 +16,13 @@ type Task = Box<dyn FnOnce() + Send>;
 pub struct World {
     pub fs: SimFs,
     pub ledger: Ledger,
-    /// Copies of the disk with what was known just before.
-    moments: Arc<Mutex<Vec<(Vec<Call>, SimFs)>>>,
+    moments: Arc<Mutex<Vec<Moment>>>,
+}
+
+/// A copy of the disk, with what was known just before.
+struct Moment {
+    known: Vec<Call>,
+    disk: SimFs,
 }
 
 /// Returns a number below `bound`, which the schedule decides and its replay repeats.
@@ -53,7 +58,7 @@ impl World {
         // First what is known: the disk may be ahead of it, never behind.
         let known = self.ledger.calls();
         let disk = self.fs.fork();
-        self.moments.lock().unwrap().push((known, disk));
+        self.moments.lock().unwrap().push(Moment { known, disk });
     }
 
     /// A thread that appends, so many times so many records.
@@ -113,7 +118,7 @@ impl World {
     /// Judges the moments that were kept, and this one.
     pub fn judge(&self) {
         let mut chance = Chance::new(below(u64::MAX));
-        for (known, disk) in self.moments.lock().unwrap().drain(..) {
+        for Moment { known, disk } in self.moments.lock().unwrap().drain(..) {
             self.ledger.judge(&disk, &known, &mut chance);
         }
         self.ledger.judge(&self.fs, &self.ledger.calls(), &mut chance);
