@@ -47,6 +47,12 @@
 
 pub mod format;
 
+#[cfg(not(shuttle))]
+mod sync;
+#[cfg(shuttle)]
+#[doc(hidden)]
+pub mod sync;
+
 mod timestamp;
 
 mod key;

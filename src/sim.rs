@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::fs::{FileKind, Fs, FsFile, OpenMode, Stat};
 use crate::map::Map;
+use crate::sync::{self, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 pub use chance::Chance;
 use disk::{Disk, Failing, folder_of};
@@ -310,18 +311,16 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk();
-        disk.run(SimOp::Rename, from)?;
-        let inode = disk.find(from)?;
-        disk.change_names(to, Some(inode), Some(from));
-        Ok(())
+        self.disk().rename(from, to)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.disk().live.contains_key(to.as_os_str()) {
+        // In one step, as the kernel does it: nobody gets in between.
+        let mut disk = self.disk();
+        if disk.live.contains_key(to.as_os_str()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.rename(from, to)
+        disk.rename(from, to)
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -355,13 +354,16 @@ impl Fs for SimFs {
         Ok(())
     }
 
-    /// Nobody else is at work: what is busy now stays so.
-    fn pause(&self, _duration: std::time::Duration) {}
+    /// Nobody else is at work, unless shuttle lets them: what is busy now stays so.
+    fn pause(&self, _duration: std::time::Duration) {
+        sync::let_others_run();
+    }
 
     /// A millisecond later at every call.
     fn now(&self) -> Timestamp {
-        self.turn_clock(1);
-        Timestamp::from_unix_ms(self.disk().clock_ms)
+        let mut disk = self.disk();
+        disk.clock_ms = disk.clock_ms.saturating_add(1);
+        Timestamp::from_unix_ms(disk.clock_ms)
     }
 
     fn random(&self) -> io::Result<u64> {
@@ -466,8 +468,10 @@ impl FsFile for SimFile {
         None
     }
 
-    /// Nobody writes meanwhile.
-    fn settle(&self) {}
+    /// Nobody writes meanwhile, unless shuttle lets them.
+    fn settle(&self) {
+        sync::let_others_run();
+    }
 }
 
 impl Drop for SimFile {

@@ -3,8 +3,6 @@
 //! Takes no lock and writes nothing; safe beside live writers, whose moving tails are looked at twice before they are judged.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::damage::{Defect, Gap, Tail, TailState};
 use crate::error::Error;
@@ -14,6 +12,8 @@ use crate::key::{SessionKey, TranscriptName};
 use crate::registry::{RegistryState, Row};
 use crate::store::Store;
 use crate::store::inner::Inner;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError, thread};
 use crate::transcript::reader::{Reader, Records};
 use crate::transcript::scan::Step;
 use crate::transcript::source::{Line, Source};
@@ -303,7 +303,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl
     }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 loop {

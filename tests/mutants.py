@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Shows that the simulation catches the bugs it is for.
+"""Shows that the simulation and the schedules catch the bugs they are for.
 
 Each deliberate bug is a replacement in a copy of the tree, never a switch in the product. The copy is built and simulated from
-fresh seeds until a promise is seen broken; a bug that survives is a hole in the simulation.
+fresh seeds, or run under explored schedules (tests/schedules.rs), until a promise is seen broken; a bug that survives is a hole
+in the simulation, or in the schedules.
 
-usage: mutants.py [--seeds N] [--states N] [--only NAME]
+usage: mutants.py [--seeds N] [--states N] [--schedules N] [--kind simulation|schedules] [--only NAME]
 """
 
 import argparse
@@ -62,6 +63,31 @@ BUGS = {
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
 }
 
+COMMIT, INNER = "src/store/commit.rs", "src/store/inner.rs"
+
+# Bugs that need two threads in one order: name: (file, what stands there, what stands there instead)
+RACES = {
+    "nobody is woken after an error": (COMMIT, "        drop(state);\n        self.slot.changed.notify_all();", "        let failed = state.poisoned.is_some();\n        drop(state);\n        if !failed {\n            self.slot.changed.notify_all();\n        }"),
+    "one waiter is woken": (COMMIT, "self.slot.changed.notify_all();", "self.slot.changed.notify_one();"),
+    "led for ever after an error": (COMMIT, "state.led = false;", "state.led = state.poisoned.is_some();"),
+    "waits without the lock it looked with": (COMMIT, "self.changed.wait(state)", "{\n                drop(state);\n                self.changed.wait(self.lock())\n            }"),
+    "one of three tickets is lost": (COMMIT, "jobs.iter().map(|(ticket, _)| *ticket).collect();", "jobs.iter().map(|(ticket, _)| *ticket).take(2).collect();"),
+    "the queue is taken twice": (COMMIT, "        drop(state);\n        let found_poisoned", "        drop(state);\n        self.lock().queue.clear();\n        let found_poisoned"),
+    "followers of a failed leader are told it is well": (COMMIT, "self.hand_out(appends, &written, sync);\n                }\n                Err(error) => return Err(self.failed(error)),", "self.hand_out(appends, &written, sync);\n                }\n                Err(error) => {\n                    let last = self.writer.as_ref().map_or(0, |writer| writer.row().last_seq);\n                    let first = (last + 1).saturating_sub(waiting.len() as u64);\n                    let written: Vec<_> = (first..=last).map(|seq| Written { seq, crc: crate::frame::Crc::ZERO }).collect();\n                    self.hand_out(appends, &written, sync);\n                    self.failed(error);\n                    return Ok(());\n                }"),
+    "poison not kept": (COMMIT, "state.poisoned = self.poisoned.take().filter(|_| !reopened);", "self.poisoned = None;"),
+    "a reopen undone by a leader": (COMMIT, ".take().filter(|_| !reopened);", ".take().filter(|_| !reopened || true);"),
+    "a leader's end is no end to a list": (COMMIT, "            self.inner.writer_closed(self.slot);\n        }\n        drop(state);\n        self.slot.changed.notify_all();", "            drop(state);\n            self.slot.changed.notify_all();\n            self.inner.writer_closed(self.slot);\n        } else {\n            drop(state);\n            self.slot.changed.notify_all();\n        }"),
+    "the leader lets go before it puts the writer back": (COMMIT, "let mut state = self.slot.lock();\n        for", "self.slot.lock().led = false;\n        let mut state = self.slot.lock();\n        for"),
+    "closed looked at only before a writer is opened": (COMMIT, "            self.inner.check_writable()?;\n            let (generation, lock)", "            let (generation, lock)"),
+    "closed after the list is taken": (INNER, "        self.keeper.stop();\n        let open = std::mem::take(&mut *self.open());", "        self.keeper.stop();\n        self.closed.store(false, Ordering::Release);\n        let open = std::mem::take(&mut *self.open());\n        for slot in &open {\n            slot.has_unsynced();\n            drop(self.open());\n            self.save_registry().ok();\n        }\n        self.closed.store(true, Ordering::Release);"),
+    "evicted without being closed": (INNER, "if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {\n                return;", "if let Some(slot) = idle.first() {\n                self.writer_closed(slot);"),
+    "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
+    "what is folded during a save is thought saved": (INNER, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
+    "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        registry.rows = merged;", "            }\n        }\n        registry.rows = merged;"),
+    "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
+    "readers hold a row of later against the file": (INNER, "        let row = self.row(key, generation);\n        Arc::new(move |id| row.as_ref()", "        let me = Weak::clone(&self.me);\n        let key = key.clone();\n        Arc::new(move |id| me.upgrade().and_then(|inner| inner.row(&key, generation)).as_ref()"),
+}
+
 # What the bug "poison not set" needs: a writer that forgets its failure.
 UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"
 
@@ -74,17 +100,54 @@ def build(tree, target):
     return os.path.join(target, "release", "examples", "simulate")
 
 
+def simulate(tree, target, options):
+    """Returns after how many worlds each fresh seed saw a promise broken, 0 where none did, and whether a small program did."""
+    program = build(tree, target)
+    caught = []
+    for _ in range(options.seeds):
+        run = [program, "--states", str(options.states), "--seed", str(random.randrange(1 << 40)), "--shrink", "0"]
+        done = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        worlds = re.match(rb"(\d+) worlds", done.stdout)
+        caught.append(done.returncode and (int(worlds.group(1)) if worlds else 0))
+    run = [program, "--exhaustive", "2", "--recovery", "2"]
+    if all(caught) and subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        caught.append("by a program of two steps")
+    return caught
+
+
+def explore(tree, target, options):
+    """Returns in which schedule of which test the promise was broken first."""
+    flags = dict(os.environ, CARGO_TARGET_DIR=os.path.join(target, "shuttle"), RUSTFLAGS="--cfg shuttle", RUST_BACKTRACE="0")
+    command = ["cargo", "test", "--release", "--quiet", "--no-default-features", "--features", "sim", "--test", "schedules"]
+    done = subprocess.run(command + ["--no-run"], cwd=tree, env=flags, stderr=subprocess.PIPE)
+    if done.returncode:
+        sys.exit("the copy does not build:\n" + done.stderr.decode()[-3000:])
+    seed, text = random.randrange(1 << 40), b""
+    flags.update(SHUTTLE_RANDOM_SEED=str(seed), SESSLOG_SCHEDULES=str(options.schedules))
+    try:
+        run = subprocess.run(command, cwd=tree, env=flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+        text = run.stdout
+    except subprocess.TimeoutExpired as late:
+        sys.exit("no end after 900 s:\n" + (late.stdout or b"").decode()[-3000:])
+    broken = re.findall(rb"(\w+): broken in (\w+) schedule (\d+)", text)
+    return ["%s: %s %s" % tuple(part.decode() for part in found) for found in broken] or [0]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--states", type=int, default=60000)
+    parser.add_argument("--schedules", type=int, default=1000)
+    parser.add_argument("--kind", default="")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
+    kinds = {"simulation": (BUGS, simulate), "schedules": (RACES, explore)}
     survivors, tried = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        tree, target = os.path.join(folder, "tree"), os.path.join(folder, "target")
+        tree, target = os.path.join(folder, "tree"), os.environ.get("CARGO_TARGET_DIR") or os.path.join(folder, "target")
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("target", ".git", "fixtures"))
-        for name, (path, right, wrong) in BUGS.items():
+        bugs = [(name, bug, run) for kind, (bugs, run) in kinds.items() for name, bug in bugs.items() if options.kind in kind]
+        for name, (path, right, wrong), run in bugs:
             if options.only not in name:
                 continue
             path = os.path.join(tree, path)
@@ -96,22 +159,13 @@ def main():
             writer_source = open(writer).read()
             if name == "poison not set":
                 open(writer, "w").write(writer_source.replace("    pub(crate) fn row(&self)", UNPOISON))
-            program = build(tree, target)
-            caught = []
-            for _ in range(options.seeds):
-                seed = random.randrange(1 << 40)
-                run = [program, "--states", str(options.states), "--seed", str(seed), "--shrink", "0"]
-                done = subprocess.run(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-                worlds = re.match(rb"(\d+) worlds", done.stdout)
-                caught.append(done.returncode and (int(worlds.group(1)) if worlds else 0))
-            done = subprocess.run([program, "--exhaustive", "2", "--recovery", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            small = ", and by a program of two steps" if done.returncode else ""
+            caught = run(tree, target, options)
             if name == "poison not set":
                 open(writer, "w").write(writer_source)
             open(path, "w").write(source)
             found, tried = all(caught), tried + 1
-            worlds = "caught after %s worlds%s" % (", ".join(map(str, caught)), small)
-            print("%-42s %s" % (name, worlds if found else "SURVIVED: %s%s" % (caught, small)), flush=True)
+            unit = "caught in %s" if run is explore else "caught after %s worlds"
+            print("%-50s %s" % (name, unit % ", ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
             if not found:
                 survivors.append(name)
     print("%d bugs, %d survived" % (tried, len(survivors)))

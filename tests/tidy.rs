@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "format",
+    "sync",
     "timestamp",
     "key",
     "frame",

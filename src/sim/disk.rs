@@ -162,6 +162,13 @@ impl Disk {
         self.inodes.get_mut(number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(SimOp::Rename, from)?;
+        let inode = self.find(from)?;
+        self.change_names(to, Some(inode), Some(from));
+        Ok(())
+    }
+
     /// Changes names now, and durably with the folder's next sync.
     pub(super) fn change_names(&mut self, path: &Path, set: Option<usize>, removed: Option<&Path>) {
         let folder = folder_of(path.as_os_str()).to_owned();

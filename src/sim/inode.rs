@@ -53,11 +53,14 @@ impl Inode {
             put_sector(&mut self.durable, *sector, &sector_of(&self.live, *sector));
         }
         self.durable.truncate(self.live.len());
-        // What a failed sync left unwritten may still be on the disk, but not where this one has written.
+        // What a failed sync left unwritten may still be on the disk, but not where this one has written, and not behind the
+        // end: the length is settled, and what is written there later finds no stale content (assumption 4).
+        let length = self.live.len();
         self.changes = clean
             .into_iter()
             .flat_map(|(change, _)| change.split())
             .filter(|change| !written.contains(change.sectors().start()))
+            .filter_map(|change| change.before(length))
             .map(|change| (change, true))
             .collect();
         // The length is what it is now: a later crash shows none that only the failed sync would have written.
@@ -224,6 +227,13 @@ impl Change {
             Self::Write { offset: start, bytes }
         };
         sectors.map(part).collect()
+    }
+
+    /// The part of a write that stands before an end.
+    fn before(self, end: usize) -> Option<Self> {
+        let Self::Write { offset, mut bytes } = self else { return None };
+        bytes.truncate(end.saturating_sub(offset));
+        (!bytes.is_empty()).then_some(Self::Write { offset, bytes })
     }
 
     pub(super) fn apply(&self, content: &mut Vec<u8>) {

@@ -5,8 +5,6 @@
 //! session waits for another. Invariant: every queued job gets exactly one answer, also when the leader panics.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::atomic::Durability;
 use crate::error::Error;
@@ -15,6 +13,8 @@ use crate::fs::PathError;
 use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt};
 use crate::store::inner::{Inner, Opened};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::{CommitError, Writer, Written};
 
@@ -145,7 +145,9 @@ impl Slot {
         let poisoned = state.poisoned.clone();
         state.led = true;
         drop(state);
-        let mut lead = Lead { slot: self, inner, writer, poisoned, tickets, answers: HashMap::new(), finished: false };
+        let found_poisoned = poisoned.is_some();
+        let answers = HashMap::new();
+        let mut lead = Lead { slot: self, inner, writer, poisoned, found_poisoned, tickets, answers, finished: false };
         lead.run(jobs);
         lead.finished = true;
         self.last_used_ms.store(inner.now_ms(), Ordering::Relaxed);
@@ -160,6 +162,8 @@ struct Lead<'a> {
     inner: &'a Inner,
     writer: Option<Box<Writer>>,
     poisoned: Option<Error>,
+    /// It was so before this leader.
+    found_poisoned: bool,
     tickets: Vec<u64>,
     answers: HashMap<u64, Answer>,
     /// Not ended by a panic.
@@ -189,7 +193,9 @@ impl Drop for Lead<'_> {
         state.durable = self.writer.as_ref().map(|writer| (writer.row().generation, writer.durable_seq()));
         state.unsynced = self.writer.as_ref().map_or(0, |writer| writer.unsynced());
         state.writer = self.writer.take();
-        state.poisoned = self.poisoned.take();
+        // A reopen takes the verdict away also while a leader goes on to tell it: it must not come back with the leader.
+        let reopened = self.found_poisoned && state.poisoned.is_none();
+        state.poisoned = self.poisoned.take().filter(|_| !reopened);
         state.led = false;
         if state.writer.is_none() && state.poisoned.is_none() {
             // Before anybody else can lead and open the session again.

@@ -6,13 +6,13 @@
 //! is probed upward from it, and why a birth never replaces a file and lists again when it finds one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fs::{FileKind, IoContext as _, PathError};
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::registry::{Row, SessionState};
+use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// The newest generation of each key in the folder, as of its time of change.
 #[derive(Debug, Default)]

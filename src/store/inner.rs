@@ -1,9 +1,8 @@
 //! What all handles of one store share: the rows, the slots, the list of open writers.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::fs::{FsFile, IoContext as _, OpenMode, Stat};
@@ -17,6 +16,8 @@ use crate::store::commit::{Job, Slot};
 use crate::store::folder::{self, Folder};
 use crate::store::keeper::Keeper;
 use crate::store::{Flushed, Listed, Options};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::transcript::reader::{Reader, Witness};
 use crate::transcript::recover::{self, Trust};
 use crate::transcript::writer::Writer;

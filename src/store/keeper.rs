@@ -2,11 +2,12 @@
 //!
 //! Started with the first open writer, ended by `close`. It never holds a lock across I/O that an append needs.
 
-use std::sync::{Condvar, Mutex, PoisonError, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::Weak;
+use std::time::Duration;
 
 use crate::store::inner::Inner;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{self, Condvar, Instant, Mutex, PoisonError};
 
 /// Longest time between two looks.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,7 +43,7 @@ impl Keeper {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let weak = Weak::clone(&inner.me);
-            *thread = std::thread::Builder::new().name("sesslog-keeper".to_owned()).spawn(move || run(&weak)).ok();
+            *thread = thread::Builder::new().name("sesslog-keeper".to_owned()).spawn(move || run(&weak)).ok();
         }
     }
 
@@ -59,10 +60,7 @@ impl Keeper {
 
     /// Waits for the next look; `false` when there is to be none.
     fn wait(&self, tick: Duration) -> bool {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let (told, _) =
-            self.wake.wait_timeout_while(told, tick, |told| !told.stop).unwrap_or_else(PoisonError::into_inner);
-        !told.stop
+        !sync::lock_when(&self.told, &self.wake, tick, |told| !told.stop).stop
     }
 
     /// Takes the note of a change if it is old enough.
