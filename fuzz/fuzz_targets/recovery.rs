@@ -1,0 +1,3 @@
+//! To come.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|_data: &[u8]| {});
