@@ -298,6 +298,10 @@ impl Store {
 pub(crate) fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = if jobs == 0 { cores } else { jobs }.min(items.len()).max(1);
+    if jobs == 1 {
+        // A thread costs more than a small transcript.
+        return items.iter().enumerate().map(|(at, item)| work(at, item)).collect();
+    }
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {

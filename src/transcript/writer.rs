@@ -289,7 +289,7 @@ fn encode_record(
         is_mark: content.kind == crate::format::KIND_MARK,
         is_activity: crate::record::is_activity(content.kind),
     };
-    let mark = info.is_mark.then(|| Mark::parse(content.body));
+    let mark = info.is_mark.then(|| Mark::parse(record.body()));
     row.fold(file_length_bytes.saturating_add(to_u64(buffer.len())), &info, mark.as_ref());
     Written { seq: place.seq, crc }
 }
