@@ -205,8 +205,11 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
         }
     }
     for line in std::mem::take(&mut walk.buried) {
-        if let Ok(info) = walk.source.check(&line, seed)? {
-            strays.push(keep(&mut walk.source, &line, &info, seed)?);
+        match walk.source.check(&line, seed)? {
+            // Seq 0 is the header's, and the new file has one.
+            Ok(info) if info.seq == 0 => plan.set_aside = plan.set_aside.saturating_add(1),
+            Ok(info) => strays.push(keep(&mut walk.source, &line, &info, seed)?),
+            Err(_) => {}
         }
     }
     // A record that stands behind one that it preceded goes back to its place, unless its seq was found elsewhere.

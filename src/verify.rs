@@ -296,8 +296,8 @@ impl Store {
 
 /// Runs `work` on every item on some threads, and returns the results in the items' order.
 pub(crate) fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = if jobs == 0 { cores } else { jobs }.min(items.len()).max(1);
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = if jobs == 0 { cores() } else { jobs }.min(items.len()).max(1);
     if jobs == 1 {
         // A thread costs more than a small transcript.
         return items.iter().enumerate().map(|(at, item)| work(at, item)).collect();

@@ -98,3 +98,22 @@ fn a_repair_keeps_a_record_that_is_no_text() {
     let report = Store::open(folder.path()).unwrap().verify(&VerifyOptions::new(), &Progress::default()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
+
+/// A repair brought back a record of seq 0 that stood among bad lines as if it were one of the history, so that the new file
+/// was damaged, too, and every further repair again.
+#[test]
+fn a_repair_leaves_out_a_second_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut forged = Forged::new(folder.path(), 2);
+    forged.bytes.extend_from_slice(b"bad\n");
+    forged.push(0, 0, b"\"kind\":\"header\",\"body\":0");
+    forged.push(4, 3, b"\"kind\":\"message\",\"body\":4");
+    forged.save();
+    let store = Store::open(folder.path()).unwrap();
+    let repaired = store.repair(&SessionKey::new(KEY).unwrap(), None, false).unwrap();
+    assert_eq!((repaired.records_kept, repaired.records_set_aside, repaired.lost), (3, 1, vec![(3, 3)]));
+    store.session(KEY).unwrap().append(NewRecord::new("on").unwrap()).unwrap();
+    store.close().unwrap();
+    let report = Store::open(folder.path()).unwrap().verify(&VerifyOptions::new(), &Progress::default()).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}

@@ -152,14 +152,18 @@ pub struct Prefix {
     pub seq: u64,
 }
 
-/// Reads the longest prefix without gap marks.
+/// Reads the longest prefix without gap marks behind the header that [`push_header`] makes; any other is nothing's.
 pub fn prefix(bytes: &[u8]) -> Prefix {
-    let mut found = Prefix::default();
+    let (mut found, mut header) = (Prefix::default(), Vec::new());
+    push_header(&mut header, KEY);
+    if !bytes.starts_with(&header) {
+        return found;
+    }
     let mut link = 0;
     for (range, terminated) in lines(bytes) {
         let frame = parse(&bytes[range.clone()], found.seed.unwrap_or(0));
         let Some(frame) = frame.filter(|frame| terminated && frame.seq == found.seq) else { break };
-        if frame.prev != format!("{link:08x}") || (found.seed.is_none() && frame.kind != "header") {
+        if frame.prev != format!("{link:08x}") {
             break;
         }
         if found.seed.is_none() {

@@ -20,6 +20,8 @@ pub struct Seen {
     pub items: Vec<Item>,
     /// What follows them.
     pub tail: Tail,
+    /// Where sound lines are that are no text: no damage, though a reader has nothing to give for them.
+    pub unread: Vec<u64>,
 }
 
 impl Seen {
@@ -28,9 +30,10 @@ impl Seen {
         self.items.iter().filter_map(|item| if let Item::Record(record) = item { Some(record) } else { None })
     }
 
-    /// The gaps among the items.
+    /// The damage among the items.
     pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
-        self.items.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(gap) } else { None })
+        let gaps = self.items.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(gap) } else { None });
+        gaps.filter(|gap| gap.bytes == 0 || !self.unread.contains(&gap.offset))
     }
 
     /// Says whether no byte is damaged: torn is not.
@@ -62,19 +65,19 @@ pub fn read(store: &Store) -> Option<Seen> {
         Err(error) => panic!("{error:?}"),
     };
     let items = records.by_ref().map(|item| item.expect("a disk in memory has no errors")).collect();
-    Some(Seen { items, tail: records.tail().expect("every read has an end") })
+    Some(Seen { items, tail: records.tail().expect("every read has an end"), unread: Vec::new() })
 }
 
 /// Reads and judges the session under test every way there is, and compares.
 pub fn everyway(disk: &Disk) -> Option<Seen> {
     let before = disk.files();
     let store = disk.look();
-    let seen = read(&store);
+    let mut seen = read(&store);
     let findings = of_transcripts(verify(&store, false));
     let deep = of_transcripts(verify(&store, true));
-    match &seen {
+    match &mut seen {
         Some(seen) => {
-            agree(disk, seen, &findings, &deep);
+            seen.unread = agree(disk, seen, &findings, &deep);
             let lines = disk.get(forge::TRANSCRIPT).map_or(0, |bytes| forge::lines(&bytes).count());
             backward(&store, seen, lines <= BLOCK_LINES);
             from_seqs(&store, seen);
@@ -89,13 +92,13 @@ pub fn everyway(disk: &Disk) -> Option<Seen> {
 }
 
 /// The findings of `verify` are the gaps and the tail of a read; what only a deep look finds is text that is no JSON.
-fn agree(disk: &Disk, seen: &Seen, findings: &[Finding], deep: &[Finding]) {
+fn agree(disk: &Disk, seen: &Seen, findings: &[Finding], deep: &[Finding]) -> Vec<u64> {
     let bytes = disk.get(forge::TRANSCRIPT).expect("the transcript");
     let (unread, gaps): (Vec<&Gap>, Vec<&Gap>) =
         seen.gaps().partition(|gap| !findings.iter().any(|found| is_gap(found, gap)));
     let damage = findings.iter().filter(|finding| matches!(finding.kind, FindingKind::Damage(_)));
     assert_eq!(damage.count(), gaps.len(), "{findings:?}\n{seen:?}");
-    for gap in unread {
+    for gap in &unread {
         // A sound line that is no text: the reader can not give it, and `verify` says so when it is asked to look inside.
         let at = |finding: &&Finding| finding.offset == gap.offset && matches!(finding.kind, FindingKind::NotJson);
         assert!(deep.iter().any(|finding| at(&finding)), "only a read finds {gap:?}\n{deep:?}");
@@ -129,6 +132,7 @@ fn agree(disk: &Disk, seen: &Seen, findings: &[Finding], deep: &[Finding]) {
             other => panic!("{other:?} in place of {}", line.escape_ascii()),
         }
     }
+    unread.into_iter().map(|gap| gap.offset).collect()
 }
 
 fn is_gap(finding: &Finding, gap: &Gap) -> bool {
@@ -179,8 +183,9 @@ fn from_seqs(store: &Store, seen: &Seen) {
     let highest = seen.records().map(Record::seq).max().unwrap_or(0);
     for seq in [1, 2, highest / 2, highest, highest.saturating_add(1), u64::MAX] {
         let read = session.read(&ReadOptions::new().generation(1).from_seq(seq)).expect("read before");
-        let found: Vec<_> = read.map(|item| item.expect("a disk in memory has no errors")).collect();
-        let wanted: Vec<_> = seen.records().filter(|record| record.seq() >= seq).cloned().map(Item::Record).collect();
+        let items: Vec<_> = read.map(|item| item.expect("a disk in memory has no errors")).collect();
+        let found: Vec<_> = offsets(&items).collect();
+        let wanted: Vec<_> = seen.records().filter(|record| record.seq() >= seq).map(Record::offset).collect();
         assert_eq!(found, wanted, "from {seq}");
     }
 }
