@@ -104,12 +104,7 @@ mod tests {
         assert_eq!(Header::decode(&line), Ok(header));
         let body = br#"{"format":2,"name":"k"}"#;
         let mut later = Vec::new();
-        let content = Content {
-            ts: Timestamp::from_unix_ms(0),
-            kind: KIND_HEADER,
-            id_json: None,
-            body,
-        };
+        let content = Content { ts: Timestamp::from_unix_ms(0), kind: KIND_HEADER, id_json: None, body };
         frame::encode(&mut later, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
         later.pop();
         assert_eq!(Header::decode(&later), Err(HeaderDefect::Format(2)));

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sesslog::{Item, NewRecord, Progress, RebuildOptions, SessionKey, Store, VerifyOptions};
+use sesslog::{
+    Error, Finding, FindingKind, Item, NewRecord, Progress, RebuildOptions, SessionKey, Store, VerifyOptions,
+};
 
 const KEY: &str = "k";
 
@@ -116,4 +118,63 @@ fn a_repair_leaves_out_a_second_header() {
     store.close().unwrap();
     let report = Store::open(folder.path()).unwrap().verify(&VerifyOptions::new(), &Progress::default()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+/// Rows without their files say what they like: the sum of their records overflowed.
+#[test]
+fn a_rebuild_does_not_add_up_what_rows_claim_beyond_a_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut registry = Vec::new();
+    for (number, key) in ["a", "b"].iter().enumerate() {
+        let ts = "2026-11-22T08:15:30.123Z";
+        let covered = format!(
+            concat!(
+                r#"{{"seq":{},"durable":0,"prev":"00000000","ts":"{}","kind":"session","body":{{"key":"{}","generation":1,"#,
+                r#""id":"3f9c0a6e5b1d47f2880d6c4e91a7b253","parent":null,"created":"{}","updated":"{}","records":{},"#,
+                r#""title":null,"state":"open","length_bytes":781,"last_seq":4,"last_crc":"8f832c3d","durable_seq":3}}"#
+            ),
+            number,
+            ts,
+            key,
+            ts,
+            ts,
+            u64::MAX
+        );
+        let digits = hex(crc(0, covered.as_bytes()));
+        registry.extend_from_slice(format!("{covered},\"crc\":\"{digits}\"}}\n").as_bytes());
+    }
+    fs::create_dir_all(folder.path().join("transcripts")).unwrap();
+    fs::write(folder.path().join("registry.jsonl"), registry).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let rebuilt = store.rebuild_index(RebuildOptions::new(), &Progress::default()).unwrap();
+    assert_eq!((rebuilt.rows, rebuilt.records), (2, u64::MAX));
+}
+
+/// Behind a record of the highest seq an append was acknowledged with that seq once more, and no reader gave it.
+#[test]
+fn an_append_behind_the_last_seq_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut forged = Forged::new(folder.path(), 2);
+    let mark = format!("{{\"mark\":\"gap\",\"from_seq\":3,\"to_seq\":{}}}", u64::MAX);
+    forged.push(u64::MAX, 2, format!("\"kind\":\"mark\",\"body\":{mark}").as_bytes());
+    forged.save();
+    let store = Store::open(folder.path()).unwrap();
+    let appended = store.session(KEY).unwrap().append(NewRecord::new("on").unwrap());
+    assert!(matches!(appended, Err(Error::WriteFailed { .. })), "{appended:?}");
+    assert!(store.close().unwrap().failures.is_empty());
+    assert_eq!(fs::read(&forged.path).unwrap(), forged.bytes);
+    assert_eq!(bodies(&store)[..3], ["1", "2", &mark]);
+}
+
+/// An id of half a surrogate pair is JSON, and no text: a read had a gap there, and the deepest look found nothing.
+#[test]
+fn a_deep_look_finds_what_a_read_can_not_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut forged = Forged::new(folder.path(), 1);
+    forged.push(2, 1, b"\"kind\":\"message\",\"id\":\"\\ud800\",\"body\":2");
+    forged.save();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(bodies(&store), ["1", "malformed"]);
+    let report = store.verify(&VerifyOptions::new().deep(true), &Progress::default()).unwrap();
+    assert!(matches!(report.findings[..], [Finding { kind: FindingKind::NotJson, seq: 2, .. }]), "{report:?}");
 }
