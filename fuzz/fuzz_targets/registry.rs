@@ -24,7 +24,8 @@ fn base() -> Disk {
         let seed = forge::push_header(&mut bytes, key);
         let mut link = seed;
         for seq in 1..=RECORDS {
-            let (kind, body) = if seq == RECORDS { ("mark", r#"{"mark":"title","title":"t"}"#) } else { ("message", "1") };
+            let (kind, body) =
+                if seq == RECORDS { ("mark", r#"{"mark":"title","title":"t"}"#) } else { ("message", "1") };
             link = forge::push(&mut bytes, seed, (seq, seq - 1, link), kind, None, body);
         }
         disk.put(path, &bytes);
@@ -55,7 +56,9 @@ fuzz_target!(|data: &[u8]| {
     // A row's checksum begins from 0, whatever its line: each line is a first one.
     if mode & 1 == 1 {
         let ranges: Vec<_> = forge::lines(&bytes).map(|(range, _)| range).collect();
-        ranges.into_iter().for_each(|range| forge::mend(&mut bytes[range], Mend::Checksums));
+        for range in ranges {
+            forge::mend(&mut bytes[range], Mend::Checksums);
+        }
     }
     disk.put(REGISTRY, &bytes);
     let has_rows = forge::lines(&bytes).any(|(range, _)| forge::parse(&bytes[range], 0).is_some());
@@ -80,7 +83,8 @@ fn readable(disk: &Disk, has_rows: bool, is_golden: bool) {
     for key in [KEY, OTHER_KEY] {
         let is_it = |entry: &&Listed| matches!(entry, Listed::Session(row) if row.key == key && row.generation == 1);
         assert_eq!(listed.iter().filter(is_it).count(), 1, "{key} in {listed:?}");
-        let read = store.session(key).expect("a key").read(&ReadOptions::new().generation(1)).expect("its file is there");
+        let read =
+            store.session(key).expect("a key").read(&ReadOptions::new().generation(1)).expect("its file is there");
         let mut seqs = Vec::new();
         for item in read {
             match item.expect("a disk in memory has no errors") {

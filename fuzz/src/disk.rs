@@ -57,7 +57,7 @@ impl Disk {
 
     fn options(&self) -> Options {
         // Nothing happens by the clock: an input means the same every time.
-        let never = Duration::from_secs(3600);
+        let never = Duration::from_hours(1);
         Options::new().idle_release(never).registry_save_delay(never).file_system(Arc::new(self.0.clone()))
     }
 

@@ -49,7 +49,14 @@ pub fn crc(seed: u32, bytes: &[u8]) -> u32 {
 }
 
 /// Appends a line with its newline, and returns its checksum.
-pub fn push(out: &mut Vec<u8>, seed: u32, place: (u64, u64, u32), kind: &str, id_json: Option<&str>, body: &str) -> u32 {
+pub fn push(
+    out: &mut Vec<u8>,
+    seed: u32,
+    place: (u64, u64, u32),
+    kind: &str,
+    id_json: Option<&str>,
+    body: &str,
+) -> u32 {
     let (seq, durable, prev) = place;
     let id = id_json.map(|id| format!(",\"id\":{id}")).unwrap_or_default();
     let ts = format!("2026-11-22T08:15:{:02}.{:03}Z", seq % 60, seq % 1000);
