@@ -80,7 +80,9 @@ pub fn everyway(disk: &Disk) -> Option<Seen> {
             seen.unread = agree(disk, seen, &findings, &deep);
             let lines = disk.get(forge::TRANSCRIPT).map_or(0, |bytes| forge::lines(&bytes).count());
             backward(&store, seen, lines <= BLOCK_LINES);
-            from_seqs(&store, seen);
+            if seen.is_undamaged() && stands_in_order(disk) {
+                from_seqs(&store, seen);
+            }
         }
         None => assert!(
             matches!(findings[..], [Finding { kind: FindingKind::UnsupportedFormat | FindingKind::Misfiled, .. }]),
@@ -174,11 +176,17 @@ fn offsets(items: &[Item]) -> impl Iterator<Item = u64> {
     items.iter().filter_map(|item| if let Item::Record(record) = item { Some(record.offset()) } else { None })
 }
 
-/// A read from a seq on is the end of the whole read, as long as no damage makes the seqs ambiguous.
+/// Says whether no sound line stands twice or behind a later one. In a file that is cut at torn bytes such lines may stand
+/// behind the cut, and the search by halves for a seq can end at one of them.
+fn stands_in_order(disk: &Disk) -> bool {
+    let bytes = disk.get(forge::TRANSCRIPT).expect("the transcript");
+    let Some(seed) = forge::prefix(&bytes).seed else { return false };
+    let sound = forge::lines(&bytes).skip(1).filter_map(|(range, _)| forge::parse(&bytes[range], seed));
+    sound.map(|frame| frame.seq).is_sorted_by(|a, b| a < b)
+}
+
+/// A read from a seq on is the end of the whole read.
 fn from_seqs(store: &Store, seen: &Seen) {
-    if !seen.is_undamaged() {
-        return;
-    }
     let session = store.session(KEY).expect("a key");
     let highest = seen.records().map(Record::seq).max().unwrap_or(0);
     for seq in [1, 2, highest / 2, highest, highest.saturating_add(1), u64::MAX] {
