@@ -46,7 +46,7 @@ impl Forged {
         };
         let lines: Vec<_> = bytes.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n').collect();
         let (seed, link) = (stored(lines[0]), stored(lines[lines.len() - 1]));
-        Self { path, seed, link, bytes }
+        Self { path, bytes, seed, link }
     }
 
     /// Adds a line; `rest` is what follows the time.
