@@ -138,7 +138,8 @@ pub(crate) struct Content<'a> {
     pub(crate) ts: Timestamp,
     pub(crate) kind: &'a str,
     pub(crate) id_json: Option<&'a str>,
-    pub(crate) body: &'a str,
+    /// Bytes, since a repair keeps what another program wrote, even where it is no text.
+    pub(crate) body: &'a [u8],
 }
 
 /// Where a record stands in its transcript.
@@ -168,7 +169,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, seed: Crc, place: Place, content: &Conte
         out.extend_from_slice(id.as_bytes());
     }
     out.extend_from_slice(b",\"body\":");
-    out.extend_from_slice(content.body.as_bytes());
+    out.extend_from_slice(content.body);
     let crc = seed.extend(out.get(start..).unwrap_or_default());
     out.extend_from_slice(CRC_LABEL);
     out.extend_from_slice(&crc.to_hex());
@@ -326,7 +327,7 @@ mod tests {
 
     fn line(seq: u64, id: Option<&str>, body: &str) -> Vec<u8> {
         let mut out = Vec::new();
-        let content = Content { ts: Timestamp::from_unix_ms(0), kind: "message", id_json: id, body };
+        let content = Content { ts: Timestamp::from_unix_ms(0), kind: "message", id_json: id, body: body.as_bytes() };
         encode(&mut out, Crc(7), Place { seq, durable: seq.saturating_sub(1), prev: Crc(0xab) }, &content);
         assert_eq!(out.pop(), Some(b'\n'));
         out

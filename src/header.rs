@@ -63,7 +63,7 @@ impl Header {
         let body = HeaderBody { format: FORMAT_VERSION, key: key.as_str().to_owned(), generation, id, parent };
         let text = serde_json::to_string(&body).map_err(std::io::Error::other)?;
         let start = out.len();
-        let content = Content { ts: now, kind: KIND_HEADER, id_json: None, body: &text };
+        let content = Content { ts: now, kind: KIND_HEADER, id_json: None, body: text.as_bytes() };
         let crc = frame::encode(out, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
         let length_bytes = u64::try_from(out.len().saturating_sub(start)).unwrap_or(u64::MAX);
         Ok(Self { body, crc, ts: now, length_bytes })
@@ -104,12 +104,7 @@ mod tests {
         assert_eq!(Header::decode(&line), Ok(header));
         let body = br#"{"format":2,"name":"k"}"#;
         let mut later = Vec::new();
-        let content = Content {
-            ts: Timestamp::from_unix_ms(0),
-            kind: KIND_HEADER,
-            id_json: None,
-            body: std::str::from_utf8(body).unwrap(),
-        };
+        let content = Content { ts: Timestamp::from_unix_ms(0), kind: KIND_HEADER, id_json: None, body };
         frame::encode(&mut later, Crc::ZERO, frame::Place { seq: 0, durable: 0, prev: Crc::ZERO }, &content);
         later.pop();
         assert_eq!(Header::decode(&later), Err(HeaderDefect::Format(2)));

@@ -172,7 +172,8 @@ impl NewRecord {
     }
 
     pub(crate) fn content(&self, now: Timestamp) -> Content<'_> {
-        Content { ts: self.ts.unwrap_or(now), kind: &self.kind, id_json: self.id_json.as_deref(), body: &self.body }
+        let (kind, id_json) = (&*self.kind, self.id_json.as_deref());
+        Content { ts: self.ts.unwrap_or(now), kind, id_json, body: self.body.as_bytes() }
     }
 }
 

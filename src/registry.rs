@@ -129,7 +129,7 @@ impl Row {
 
     fn encode(&self, out: &mut Vec<u8>, index: u64) {
         let body = serde_json::to_string(self).unwrap_or_default();
-        let content = Content { ts: self.last_ts, kind: KIND_ROW, id_json: None, body: &body };
+        let content = Content { ts: self.last_ts, kind: KIND_ROW, id_json: None, body: body.as_bytes() };
         // The seq of a row is its line; its `durable` is always 0, and no row links to another: rows are replaced one by one.
         frame::encode(out, Crc::ZERO, Place { seq: index, durable: 0, prev: Crc::ZERO }, &content);
     }

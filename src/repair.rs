@@ -205,8 +205,11 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
         }
     }
     for line in std::mem::take(&mut walk.buried) {
-        if let Ok(info) = walk.source.check(&line, seed)? {
-            strays.push(keep(&mut walk.source, &line, &info, seed)?);
+        match walk.source.check(&line, seed)? {
+            // Seq 0 is the header's, and the new file has one.
+            Ok(info) if info.seq == 0 => plan.set_aside = plan.set_aside.saturating_add(1),
+            Ok(info) => strays.push(keep(&mut walk.source, &line, &info, seed)?),
+            Err(_) => {}
         }
     }
     // A record that stands behind one that it preceded goes back to its place, unless its seq was found elsewhere.
@@ -260,14 +263,12 @@ fn write_new(
         let bytes = source.copy(kept.offset, kept.end)?;
         // It was sound when the plan was made; now it is not: the disk is failing as we read.
         let changed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "a record changed while it was copied");
-        let record =
-            Record::decode(&bytes, plan.seed, kept.offset).map_err(|_| changed()).context("read", source.path())?;
-        let head = frame::decode_head(&bytes).map_err(|_| changed()).context("read", source.path())?;
-        let body = std::str::from_utf8(
-            bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default(),
-        );
-        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body: body.unwrap_or_default() };
-        new.put(kept.seq, &content, record.as_mark().as_ref())?;
+        let (head, _) = frame::decode(&bytes, plan.seed).map_err(|_| changed()).context("read", source.path())?;
+        let body = bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
+        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body };
+        // A record that is no text is kept as it is: nobody can read it, and nobody else has it.
+        let mark = Record::decode(&bytes, plan.seed, kept.offset).ok().and_then(|record| record.as_mark());
+        new.put(kept.seq, &content, mark.as_ref())?;
     }
     for (from_seq, to_seq) in lost {
         new.put_gap(from_seq, to_seq, now)?;

@@ -199,6 +199,11 @@ impl Records {
         self
     }
 
+    /// Returns the header's checksum.
+    pub(crate) fn seed(&self) -> Crc {
+        self.walk.seed()
+    }
+
     /// Returns the seq that the next record would have.
     pub(crate) fn expected_seq(&self) -> u64 {
         self.walk.cursor().seq

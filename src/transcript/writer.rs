@@ -153,6 +153,12 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Vec<Written>, CommitError> {
         self.check_ours()?;
+        if to_u64(records.len()) > u64::MAX.saturating_sub(self.row.last_seq) {
+            // Only a forged record is so near to the end; one more of its seq would be acknowledged and never be read.
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "no seq is left");
+            let source = PathError { operation: "append to", path: self.path.clone(), source: Arc::new(error) };
+            return Err(CommitError::RolledBack(source));
+        }
         let before = (self.row.length_bytes, self.row.last_seq);
         let mut row = self.row.clone();
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -289,7 +295,7 @@ fn encode_record(
         is_mark: content.kind == crate::format::KIND_MARK,
         is_activity: crate::record::is_activity(content.kind),
     };
-    let mark = info.is_mark.then(|| Mark::parse(content.body));
+    let mark = info.is_mark.then(|| Mark::parse(record.body()));
     row.fold(file_length_bytes.saturating_add(to_u64(buffer.len())), &info, mark.as_ref());
     Written { seq: place.seq, crc }
 }

@@ -123,6 +123,16 @@ impl World {
             submitted.promised |= receipt.durable;
             submitted.seq = Some(receipt.seq);
         }
+        let cause = match &result {
+            Err(Error::Partial { source, .. }) => Some(&**source),
+            Err(error) => Some(error),
+            Ok(_) => None,
+        };
+        if cause.is_some_and(|cause| !matches!(cause, Error::Poisoned { .. })) {
+            // Refused, or written and taken back: it must never be seen.
+            let written = receipts.len();
+            model.submitted.truncate(from + written);
+        }
         match result {
             Ok(receipts) if receipts.iter().all(|receipt| receipt.durable) && !model.failed => {
                 // One fdatasync covers everything that was written before.
