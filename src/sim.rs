@@ -167,6 +167,16 @@ impl SimFs {
         self.disk().operations
     }
 
+    /// Kills all processes: their handles are dead and their locks free, everything they did is still there, and what is not
+    /// durable yet may become so. Takes back a power cut and faults.
+    pub fn kill(&self) {
+        let mut disk = self.disk();
+        for inode in &mut disk.inodes {
+            inode.locked_by = None;
+        }
+        disk.begin_life();
+    }
+
     /// Crashes: decides what survives, and starts a new life with it. Old handles are dead.
     pub fn crash(&self, chance: &mut Chance) {
         let mut disk = self.disk();

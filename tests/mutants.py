@@ -94,7 +94,7 @@ UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = fal
 
 def build(tree, target):
     command = ["cargo", "build", "--release", "--quiet", "--no-default-features", "--features", "sim", "--example", "simulate"]
-    done = subprocess.run(command, cwd=tree, env=dict(os.environ, CARGO_TARGET_DIR=target), stderr=subprocess.PIPE)
+    done = subprocess.run(command, cwd=tree, env=dict(os.environ, CARGO_TARGET_DIR=target, CARGO_PROFILE_RELEASE_DEBUG="0"), stderr=subprocess.PIPE)
     if done.returncode:
         sys.exit("the copy does not build:\n" + done.stderr.decode()[-3000:])
     return os.path.join(target, "release", "examples", "simulate")

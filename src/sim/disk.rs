@@ -97,6 +97,10 @@ impl Disk {
                 *inode = Inode::default();
             }
         }
+        self.begin_life();
+    }
+
+    pub(super) fn begin_life(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.power_cut_at = None;
         self.failing.clear();

@@ -117,6 +117,12 @@ fn run_program(program: &Program, crashes: u64, tell: bool) -> Result<Tally, Str
             format!("{story}in life {number}: {broken}")
         };
         world.live(life, &mut tally).map_err(|broken| story(&world, broken))?;
+        if life.power_stays && number + 1 < program.lives.len() {
+            world.tell(|| "the processes are gone".to_owned());
+            world.fs.kill();
+            world.models.iter_mut().for_each(|model| model.failed = true);
+            continue;
+        }
         let mut survivor = None;
         for crash in 0..crashes {
             let mut chance = Chance::new(life.seed.wrapping_add(crash));

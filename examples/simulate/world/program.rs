@@ -41,6 +41,8 @@ pub struct Life {
     pub steps: Vec<Step>,
     /// The processes die at the end, without a word.
     pub dies: bool,
+    /// Only the processes end, at the latest where the power would have gone: the next life finds the page cache.
+    pub power_stays: bool,
     /// Decides what the crashes leave and what is done with it.
     pub seed: u64,
 }
@@ -110,7 +112,15 @@ impl Life {
         let processes = 1 + chance.below(2);
         let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
         let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
-        Self { writers_max, power, faults, steps, dies: chance.one_in(2), seed: chance.next_u64() }
+        Self {
+            writers_max,
+            power,
+            faults,
+            steps,
+            dies: chance.one_in(2),
+            power_stays: chance.one_in(3),
+            seed: chance.next_u64(),
+        }
     }
 
     /// One change smaller, in as many ways as there are.
@@ -140,6 +150,9 @@ impl Life {
         }
         if self.writers_max.iter().any(|max| *max < KEYS.len()) {
             add(&|life| life.writers_max.iter_mut().for_each(|max| *max = KEYS.len()));
+        }
+        if self.power_stays {
+            add(&|life| life.power_stays = false);
         }
         if self.power.is_some() {
             add(&|life| life.power = None);
@@ -222,7 +235,11 @@ impl fmt::Display for Program {
                 life.writers_max,
                 life.faults,
                 life.power,
-                if life.dies { "killed" } else { "dropped" }
+                match (life.power_stays, life.dies) {
+                    (true, _) => "killed without a crash",
+                    (false, true) => "killed",
+                    (false, false) => "dropped",
+                }
             )?;
             for step in &life.steps {
                 writeln!(f, "  process {} {:?} {:?}", step.process, KEYS[step.key], step.what)?;
