@@ -153,6 +153,12 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Vec<Written>, CommitError> {
         self.check_ours()?;
+        if self.row.last_seq.checked_add(to_u64(records.len())).is_none() {
+            // Only a forged transcript comes here: behind the last number a record would be one that no reader takes.
+            let error = std::io::Error::other("the last record has the last number there is");
+            let source = PathError { operation: "append to", path: self.path.clone(), source: Arc::new(error) };
+            return Err(CommitError::RolledBack(source));
+        }
         let before = (self.row.length_bytes, self.row.last_seq);
         let mut row = self.row.clone();
         let mut buffer = std::mem::take(&mut self.buffer);
