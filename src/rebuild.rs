@@ -160,7 +160,7 @@ impl Store {
             }
         }
         rebuilt.rows = u64::try_from(rows.iter().count()).unwrap_or(u64::MAX);
-        rebuilt.records = rows.iter().map(|row| row.records).sum();
+        rebuilt.records = rows.iter().fold(0, |sum, row| sum.saturating_add(row.records));
         inner.replace_rows(rows, &old)?;
         Ok(rebuilt)
     }

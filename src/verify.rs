@@ -280,7 +280,7 @@ impl Store {
             inner.layout.fs.stat(&path).map_or(0, |stat| stat.length_bytes)
         };
         let sizes: Vec<u64> = names.iter().map(size).collect();
-        progress.expect(names.len(), sizes.iter().sum());
+        progress.expect(names.len(), sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)));
         let parts = in_parallel(options.jobs, &names, |at, name| {
             let key = wanted_key(&name.stem).or_else(|| stems.get(&name.stem));
             let part = verify_one(inner, name, key, options.deep);
