@@ -116,7 +116,8 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// The system's.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder with exactly this mode; an existing one is left as it is. Parents are made with mode 0777 and the umask.
+    /// Makes a folder with exactly this mode; an existing one is left as it is. Missing parents get this mode less the
+    /// umask: whoever may write to one of them can replace all that is below it.
     ///
     /// # Errors
     ///
@@ -241,7 +242,8 @@ impl Fs for OsFs {
         let mut options = OpenOptions::new();
         options.read(true);
         // O_NONBLOCK: the open of a FIFO must not wait for a peer. It means nothing to a regular file.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        // O_NOCTTY: nor may a terminal in the place of a file become that of a service.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
         options.custom_flags(flags.bits().cast_signed());
         let (created_mode, file) = match mode {
             OpenMode::Read => (None, options.open(path)?),
@@ -289,7 +291,7 @@ impl Fs for OsFs {
         let made = match make() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = path.parent() {
-                    std::fs::create_dir_all(parent)?;
+                    std::fs::DirBuilder::new().recursive(true).mode(mode).create(parent)?;
                 }
                 make()
             }
@@ -329,7 +331,10 @@ impl Fs for OsFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        match rustix::fs::fsync(File::open(path)?).map_err(io::Error::from) {
+        use rustix::fs::{Mode, OFlags};
+        // O_DIRECTORY: the open of a FIFO in its place would wait for a peer.
+        let folder = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        match rustix::fs::fsync(folder).map_err(io::Error::from) {
             Err(error) if is_unsupported(&error) => Ok(()),
             synced => synced,
         }

@@ -59,6 +59,8 @@ impl Layout {
     pub(crate) fn create_quarantine(&self) -> Result<(), PathError> {
         let folder = self.quarantine();
         self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
+        // Somebody may have put a link there since the store was opened.
+        self.check_folder(&folder)?;
         self.fs.sync_dir(&self.root).context("fsync folder", &self.root)
     }
 

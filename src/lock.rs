@@ -122,6 +122,12 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),
             Err(error) => return Err(io("stat lock")(error)),
         }
+        if ours.link_count > 1 {
+            // Its other name may be anybody's file: ours is taken away, and nothing is written to it. Nobody else can have
+            // the lock of this one now, and whoever waits for it looks at the name again.
+            fs.remove(path).map_err(io("remove lock"))?;
+            return Ok(Attempt::Removed);
+        }
         // Who we are helps people only: a full disk must not keep a session from being written to.
         if let Ok(text) = serde_json::to_vec(&Holder::this_process(purpose, fs.now())) {
             file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
@@ -129,9 +135,14 @@ impl Lock {
         Ok(Attempt::Locked(Self { fs: std::sync::Arc::clone(fs), path: path.to_owned(), file }))
     }
 
-    /// Says whether the lock still excludes others: whoever finds no file under its name makes a new one and locks that.
+    /// Says whether the lock still excludes others: whoever finds another file under its name, or none and makes a new one,
+    /// locks that. A link count would not tell, since the file may have got a second name.
     pub(crate) fn is_held(&self) -> Result<bool, PathError> {
-        self.file.stat().map(|stat| stat.link_count > 0).context("stat lock", &self.path)
+        match self.fs.stat(&self.path) {
+            Ok(named) => Ok(named.identity == self.file.stat().context("stat lock", &self.path)?.identity),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).context("stat lock", &self.path),
+        }
     }
 }
 

@@ -226,10 +226,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// Checks a line without its newline and takes it.
+    /// Checks a line without its newline and copies it.
     pub(crate) fn decode(line: &[u8], seed: Crc, offset: u64) -> Result<Self, FrameDefect> {
-        let (head, crc) = frame::decode(line, seed)?;
-        let line = std::str::from_utf8(line).map_err(|_| FrameDefect::Malformed { what: "not UTF-8" })?;
+        Self::take(line.to_vec(), seed, offset)
+    }
+
+    /// Checks a line without its newline and takes it.
+    pub(crate) fn take(line: Vec<u8>, seed: Crc, offset: u64) -> Result<Self, FrameDefect> {
+        let line = String::from_utf8(line).map_err(|error| {
+            // What is damaged is named by its checksum first.
+            frame::check(error.as_bytes(), seed).err().unwrap_or(FrameDefect::Malformed { what: "not UTF-8" })
+        })?;
+        let (head, crc) = frame::decode(line.as_bytes(), seed)?;
         let id = head
             .id_json
             .map(|text| serde_json::from_str(text).map_err(|_| FrameDefect::Malformed { what: "id" }))
@@ -237,18 +245,9 @@ impl Record {
         let id_bytes = head.id_json.map_or(0, |id| id.len().saturating_add(b",\"id\":".len()));
         // Back from the body over `,"body":`, the id and the kind's closing quote.
         let kind_end = head.body_start.saturating_sub(b",\"body\":".len()).saturating_sub(id_bytes).saturating_sub(1);
-        Ok(Self {
-            kind: kind_end.saturating_sub(head.kind.len())..kind_end,
-            body_start: head.body_start,
-            id,
-            seq: head.seq,
-            durable: head.durable,
-            prev: head.prev,
-            crc,
-            ts: head.ts,
-            offset,
-            line: line.to_owned(),
-        })
+        let kind = kind_end.saturating_sub(head.kind.len())..kind_end;
+        let (seq, durable, prev, ts, body_start) = (head.seq, head.durable, head.prev, head.ts, head.body_start);
+        Ok(Self { line, kind, body_start, id, seq, durable, prev, crc, ts, offset })
     }
 
     /// Returns its number: 1 for the first record of a session.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Durability};
 use crate::format::{FRAME_TAIL_BYTES, KIND_ROW};
 use crate::frame::{self, Content, Crc, Place};
-use crate::fs::{Fs, IoContext as _, OpenMode, PathError, read_all};
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::mark::Mark;
@@ -140,6 +140,9 @@ impl Row {
         let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
         let mut row: Self = serde_json::from_slice(body).ok().filter(|_| head.kind == KIND_ROW)?;
         SessionKey::new(&row.key).ok()?;
+        if [row.records, row.length_bytes, row.last_seq, row.durable_seq].into_iter().any(|count| count > COUNT_MAX) {
+            return None;
+        }
         row.last_ts = head.ts;
         Some((head.seq, row))
     }
@@ -162,6 +165,58 @@ pub enum RegistryState {
 
 /// Some millions of rows.
 const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// More than a row can have: its longest parts are the title, which stood in a mark of at most 64 KiB, and two keys.
+const ROW_BYTES_MAX: usize = 256 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+/// More than any file has bytes or records. As a witness such a number would have a repair write a gap mark behind which no
+/// record has a number.
+const COUNT_MAX: u64 = u64::MAX / 2;
+
+/// The lines of a registry, as they are read.
+#[derive(Debug, Default)]
+struct Lines {
+    rows: Rows,
+    /// First line that is not the row that belongs there, counted from 1.
+    bad: Option<u64>,
+    /// Of the line that is being read; what is beyond the longest row is dropped.
+    partial: Vec<u8>,
+    too_long: bool,
+    unfinished: bool,
+    finished: u64,
+}
+
+impl Lines {
+    fn take(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = piece.strip_suffix(b"\n");
+            let rest = text.unwrap_or(piece);
+            self.too_long |= self.partial.len().saturating_add(rest.len()) > ROW_BYTES_MAX;
+            if self.too_long {
+                self.partial.clear();
+            } else {
+                self.partial.extend_from_slice(rest);
+            }
+            self.unfinished = text.is_none();
+            if !self.unfinished {
+                self.end();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        let decoded = Row::decode(&self.partial).filter(|_| !self.too_long);
+        // A row that is not in its place is believed all the same: as a witness it costs a look at its file at most.
+        if decoded.as_ref().is_none_or(|(index, _)| *index != self.finished) {
+            self.bad = self.bad.or(self.finished.checked_add(1));
+        }
+        if let Some((_, row)) = decoded {
+            self.rows.put(row);
+        }
+        self.finished = self.finished.saturating_add(1);
+        self.partial.clear();
+        self.too_long = false;
+    }
+}
 
 fn is_no_registry(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory};
@@ -174,41 +229,39 @@ fn is_no_registry(error: &std::io::Error) -> bool {
 pub(crate) struct Rows(BTreeMap<SessionKey, BTreeMap<u64, Row>>);
 
 impl Rows {
-    /// Reads the registry. What is missing or no registry gives no rows and says so; any other error is the caller's.
+    /// Reads the registry. What is missing or no registry gives no rows and says so; any other error is the caller's. Memory is
+    /// bounded by the rows found, not by what else the file holds.
     pub(crate) fn load(fs: &dyn Fs, path: &Path) -> Result<(Self, RegistryState), PathError> {
-        let bytes = match fs.open(path, OpenMode::Read).and_then(|file| read_all(&*file, REGISTRY_BYTES_MAX)) {
-            Ok(bytes) => bytes,
+        match fs.open(path, OpenMode::Read).and_then(|file| Self::read(&*file)) {
+            Ok(loaded) => Ok(loaded),
             // Garbage in its place: a folder, a link, a file larger than any registry.
-            Err(error) if is_no_registry(&error) => return Ok((Self::default(), RegistryState::Unusable { line: 1 })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Self::default(), RegistryState::Missing));
-            }
-            Err(error) => return Err(error).context("read", path),
-        };
-        Ok(Self::decode(&bytes))
+            Err(error) if is_no_registry(&error) => Ok((Self::default(), RegistryState::Unusable { line: 1 })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((Self::default(), RegistryState::Missing)),
+            Err(error) => Err(error).context("read", path),
+        }
     }
 
     /// Reads rows; a bad line costs itself only.
-    pub(crate) fn decode(bytes: &[u8]) -> (Self, RegistryState) {
-        let mut rows = Self::default();
-        let mut state = RegistryState::Sound;
-        let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        if body.is_empty() {
-            // An empty file is what the registry of an empty store is, too.
-            return (rows, state);
+    fn read(file: &dyn FsFile) -> std::io::Result<(Self, RegistryState)> {
+        if file.stat()?.length_bytes > REGISTRY_BYTES_MAX {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
         }
-        for (line, number) in body.split(|byte| *byte == b'\n').zip(1..) {
-            let decoded = Row::decode(line);
-            // A row that is not in its place is believed all the same: as a witness it costs a look at its file at most.
-            let in_place = decoded.as_ref().is_some_and(|(index, _)| index.checked_add(1) == Some(number));
-            if !in_place && state == RegistryState::Sound {
-                state = RegistryState::Unusable { line: number };
+        let mut lines = Lines::default();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut offset = 0_u64;
+        while offset <= REGISTRY_BYTES_MAX {
+            let count = file.read_at(&mut buffer, offset)?;
+            if count == 0 {
+                break;
             }
-            if let Some((_, row)) = decoded {
-                rows.put(row);
-            }
+            lines.take(buffer.get(..count).unwrap_or_default());
+            offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         }
-        (rows, state)
+        if lines.unfinished {
+            lines.end();
+        }
+        // An empty file is what the registry of an empty store is, too.
+        Ok((lines.rows, lines.bad.map_or(RegistryState::Sound, |line| RegistryState::Unusable { line })))
     }
 
     /// Writes the registry's bytes: the same for the same rows.

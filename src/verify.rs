@@ -153,6 +153,10 @@ fn shell_quoted(text: &str) -> String {
     }
 }
 
+/// Of one transcript. A line of a hundred bytes that was copied is a finding of several hundred: with all of them held, a report
+/// would be some times the size of the file.
+const FINDINGS_MAX: usize = 1000;
+
 /// What a verification found.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -163,8 +167,10 @@ pub struct Report {
     pub records: u64,
     /// Bytes looked at.
     pub bytes: u64,
-    /// Everything that is not as it should be, by file and offset.
+    /// Everything that is not as it should be, by file and offset; of one transcript the first thousand.
     pub findings: Vec<Finding>,
+    /// Findings behind the first thousand of their transcript, none of them worse than those.
+    pub findings_left_out: u64,
 }
 
 impl Report {
@@ -178,6 +184,16 @@ impl Report {
         self.records = self.records.saturating_add(other.records);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.findings.extend(other.findings);
+        self.findings_left_out = self.findings_left_out.saturating_add(other.findings_left_out);
+    }
+
+    /// Adds a finding of the one transcript that this is the report of.
+    fn find(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.findings_left_out = self.findings_left_out.saturating_add(1);
+        }
     }
 }
 
@@ -281,7 +297,7 @@ impl Store {
             inner.layout.fs.stat(&path).map_or(0, |stat| stat.length_bytes)
         };
         let sizes: Vec<u64> = names.iter().map(size).collect();
-        progress.expect(names.len(), sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size)));
+        progress.expect(names.len(), sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)));
         let parts = in_parallel(options.jobs, &names, |at, name| {
             let key = wanted_key(&name.stem).or_else(|| stems.get(&name.stem));
             let part = verify_one(inner, name, key, options.deep);
@@ -393,12 +409,12 @@ fn judge(
                 report.records = report.records.saturating_add(1);
                 if deep && !records.is_json(&line)? {
                     let (offset, bytes) = (line.offset, line.length_bytes);
-                    report.findings.push(Finding { offset, bytes, seq: info.seq, ..new(FindingKind::NotJson) });
+                    report.find(Finding { offset, bytes, seq: info.seq, ..new(FindingKind::NotJson) });
                 }
             }
             Step::Gap(Gap { offset, bytes, expected_seq, lost, defect }) => {
                 let finding = new(FindingKind::Damage(defect));
-                report.findings.push(Finding { offset, bytes, seq: expected_seq, lost, ..finding });
+                report.find(Finding { offset, bytes, seq: expected_seq, lost, ..finding });
             }
             Step::End(Tail { offset, bytes, state }) => {
                 report.bytes = report.bytes.saturating_add(offset.saturating_add(bytes));
@@ -407,7 +423,7 @@ fn judge(
                     TailState::Unterminated => FindingKind::Unterminated,
                     TailState::Torn { .. } => FindingKind::Torn,
                 };
-                report.findings.push(Finding { offset, bytes, seq: records.expected_seq(), ..new(kind) });
+                report.find(Finding { offset, bytes, seq: records.expected_seq(), ..new(kind) });
                 return Ok(());
             }
         }

@@ -36,15 +36,15 @@ impl Folder {
         key: &SessionKey,
         row: Option<&Row>,
     ) -> Result<Option<u64>, PathError> {
-        if let Some(row) = row.filter(|row| row.state == SessionState::Open) {
-            let next = row.generation.saturating_add(1);
-            if exists(layout, key, row.generation)? && !exists(layout, key, next)? {
-                return Ok(Some(row.generation));
-            }
+        if let Some(row) = row.filter(|row| row.state == SessionState::Open)
+            && exists(layout, key, row.generation)?
+            && next(layout, key, row.generation)?.is_none()
+        {
+            return Ok(Some(row.generation));
         }
         let mut newest = self.listed(layout, key)?;
-        while exists(layout, key, newest.saturating_add(1))? {
-            newest = newest.saturating_add(1);
+        while let Some(next) = next(layout, key, newest)? {
+            newest = next;
         }
         Ok(Some(newest).filter(|newest| *newest > 0))
     }
@@ -80,6 +80,12 @@ impl Folder {
     pub(crate) fn forget(&self) {
         *self.lock() = None;
     }
+}
+
+/// Returns the generation behind this one if its file is there. Behind the last number there is none.
+fn next(layout: &Layout, key: &SessionKey, generation: u64) -> Result<Option<u64>, PathError> {
+    let Some(next) = generation.checked_add(1) else { return Ok(None) };
+    Ok(exists(layout, key, next)?.then_some(next))
 }
 
 /// Says whether a generation's file is there. Only `NotFound` means absent.

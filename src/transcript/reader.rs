@@ -24,6 +24,8 @@ const SETTLE_LOOKS: u32 = 50;
 /// Lines in the first block of a backward read; later blocks double.
 const BLOCK_LINES_MIN: u64 = 32;
 const BLOCK_LINES_MAX: u64 = 1024;
+/// A block of more than this has lines enough: records may be of any size, and a whole block is held.
+const BLOCK_BYTES: u64 = 1024 * 1024;
 
 /// Gives the registry's witness for a transcript: the durable seq of the row with this header id.
 pub(crate) type Witness = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
@@ -284,7 +286,7 @@ impl Records {
                 }
                 Step::Record(line, info) => {
                     let bytes = self.line_bytes(&line)?;
-                    return Ok(Some(match Record::decode(&bytes, self.walk.seed(), line.offset) {
+                    return Ok(Some(match Record::take(bytes, self.walk.seed(), line.offset) {
                         Ok(record) => Item::Record(record),
                         // A sound checksum over text that is none: only who knows the header's checksum can make it.
                         Err(defect) => Item::Gap(Gap {
@@ -415,7 +417,8 @@ impl Backward {
             stepped = stepped.saturating_add(1);
             let line = source.line(at)?;
             let info = source.check(&line, seed)?.ok().filter(|_| line.terminated);
-            if let (Some(info), true) = (info, stepped >= self.lines) {
+            let is_enough = stepped >= self.lines || self.end.saturating_sub(at) >= BLOCK_BYTES;
+            if let (Some(info), true) = (info, is_enough) {
                 // A stray record would make everything behind it look missing.
                 if info.seq <= durable && follower == Some((info.seq.saturating_add(1), info.crc)) {
                     return Ok(Cursor { offset: at, seq: info.seq, link: None });

@@ -11,20 +11,20 @@ use std::sync::Arc;
 use crate::atomic;
 use crate::damage::{Gap, Tail, TailState};
 use crate::error::Error;
-use crate::format::FRAME_TAIL_BYTES;
+use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, KIND_MARK};
 use crate::frame;
 use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
 use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::mark::Mark;
-use crate::registry::Row;
+use crate::registry::{Row, SessionState};
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
 use crate::transcript::source::{Source, to_u64};
 
-/// Longest last line that is checked whole before a row is trusted; of a longer one only the end is compared.
+/// Longest last line that is checked whole before a row is trusted; of a longer one the number and the end are compared.
 const ANCHOR_LINE_BYTES: u64 = 64 * 1024;
 /// A suffix of this size is worth a map.
 const MAP_SUFFIX_BYTES: u64 = 1024 * 1024;
@@ -149,14 +149,27 @@ fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, 
         return Ok(false);
     }
     if row.last_seq == 0 {
-        return Ok(row.length_bytes == header.length_bytes && row.last_crc == header.crc);
+        return Ok(row.state == SessionState::Open
+            && row.length_bytes == header.length_bytes
+            && row.last_crc == header.crc);
     }
     let start = end.saturating_sub(ANCHOR_LINE_BYTES);
     let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
     let block = source.view(start, length)?.get(..length).unwrap_or_default();
-    let Some(newline) = memchr::memrchr(b'\n', block) else { return Ok(true) };
+    let closed = row.state == SessionState::Closed;
+    let Some(newline) = memchr::memrchr(b'\n', block) else {
+        // Its checksum is the row's; the number that the next record counts from is read, not believed.
+        let start = source.line_start_before(row.length_bytes)?;
+        let head = source.view(start, HEAD_BYTES_MAX)?;
+        return Ok(frame::decode_head(head).is_ok_and(|head| head.seq == row.last_seq) && !closed);
+    };
     let line = block.get(newline.saturating_add(1)..).unwrap_or_default();
-    Ok(frame::decode(line, header.crc).is_ok_and(|(head, crc)| (head.seq, crc) == (row.last_seq, row.last_crc)))
+    let Ok((head, crc)) = frame::decode(line, header.crc) else { return Ok(false) };
+    // Nothing follows a reset: a row that says otherwise would have us append behind one, or begin a generation without.
+    let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
+    let mark = std::str::from_utf8(body).ok().filter(|_| head.kind == KIND_MARK).map(Mark::parse);
+    let is_reset = matches!(mark, Some(Mark::Reset { .. }));
+    Ok((head.seq, crc, is_reset) == (row.last_seq, row.last_crc, closed))
 }
 
 /// Opens a transcript as owner of its key's lock and makes it durable. See the module's head.

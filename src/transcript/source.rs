@@ -220,8 +220,21 @@ impl Source {
     /// Copies a range; the caller knows that it is a record, so its size was accepted once.
     pub(crate) fn copy(&mut self, start: u64, end: u64) -> Result<Vec<u8>, PathError> {
         let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-        let view = self.view(start, length)?;
-        Ok(view.get(..length).unwrap_or(view).to_vec())
+        if length <= LINE_BYTES_MAX {
+            let view = self.view(start, length)?;
+            return Ok(view.get(..length).unwrap_or(view).to_vec());
+        }
+        // Piece by piece: the window would grow to the size of the record, and stay so.
+        let mut copied = Vec::with_capacity(length);
+        while copied.len() < length {
+            let view = self.view(start.saturating_add(to_u64(copied.len())), 1)?;
+            if view.is_empty() {
+                break;
+            }
+            let count = view.len().min(length.saturating_sub(copied.len()));
+            copied.extend_from_slice(view.get(..count).unwrap_or_default());
+        }
+        Ok(copied)
     }
 
     /// Returns the first byte from `start` on that is no padding.

@@ -145,7 +145,7 @@ impl Writer {
 
     /// Writes the first of `records`, as many as one commit takes (at least one), and makes them durable if `sync`.
     ///
-    /// One `pwrite` and, with `sync`, one `fdatasync`. Cost otherwise: an `lstat` and an `fstat`.
+    /// One `pwrite` and, with `sync`, one `fdatasync`. Cost otherwise: two `lstat` and an `fstat`.
     pub(crate) fn commit(
         &mut self,
         records: &[&NewRecord],
@@ -153,9 +153,9 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Vec<Written>, CommitError> {
         self.check_ours()?;
-        if to_u64(records.len()) > u64::MAX.saturating_sub(self.row.last_seq) {
-            // Only a forged record is so near to the end; one more of its seq would be acknowledged and never be read.
-            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "no seq is left");
+        if self.row.last_seq.checked_add(to_u64(records.len())).is_none() {
+            // Only a forged transcript comes here: behind the last number a record would be one that no reader takes.
+            let error = std::io::Error::other("the last record has the last number there is");
             let source = PathError { operation: "append to", path: self.path.clone(), source: Arc::new(error) };
             return Err(CommitError::RolledBack(source));
         }
@@ -181,16 +181,20 @@ impl Writer {
         }
         self.row = row;
         if sync {
-            self.sync()?;
+            self.sync_ours()?;
         }
         Ok(written)
     }
 
-    /// Makes everything written durable with one fdatasync.
+    /// Makes everything written durable with one fdatasync, if it is still the session's: an fdatasync of a file that was
+    /// replaced succeeds, and proves nothing of the one that readers will see.
     pub(crate) fn sync(&mut self) -> Result<(), CommitError> {
-        if self.poisoned {
-            return Err(self.poison(self.row.last_seq, std::io::Error::other("an earlier failure")));
-        }
+        self.check_ours()?;
+        self.sync_ours()
+    }
+
+    /// [`sync`](Self::sync) of a file that was looked at just now.
+    fn sync_ours(&mut self) -> Result<(), CommitError> {
         let records = self.unsynced();
         if let Err(error) = self.file.sync_data() {
             // Never tried again: the kernel may have dropped the pages and forgotten the error.

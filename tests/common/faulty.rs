@@ -203,6 +203,9 @@ impl FsFile for FaultyFile {
         self.file.try_lock()
     }
 
+    /// Nobody of another process writes beside these tests, so there is nothing to wait for.
+    fn settle(&self) {}
+
     fn map(&self, length_bytes: u64) -> Option<Map> {
         self.file.map(length_bytes)
     }

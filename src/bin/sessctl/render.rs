@@ -1,12 +1,13 @@
 //! What users and programs see: text or JSON lines on standard output, errors and talk on standard error.
 //!
 //! With `--json` everything but progress is a JSON line on standard output, errors included; the summary is always the last.
-//! Record bodies pass through byte for byte. Keys and titles are the callers' text: what a terminal would take as a command is
+//! Record bodies pass through byte for byte, but to a terminal: there control characters in them are shown as JSON spells
+//! them. Keys and titles are the callers' text: what a terminal would take as a command is
 //! escaped in text output.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,6 +24,8 @@ const PLAIN: &str = "\x1b[0m";
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Somebody looks at it, so what is in bodies and paths must not be taken as a command.
+    terminal: bool,
     out: BufWriter<StdoutLock<'static>>,
 }
 
@@ -90,16 +93,18 @@ struct GapLine<'a> {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, out: BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()) }
+        let stdout = io::stdout().lock();
+        Self { json, terminal: stdout.is_terminal(), out: BufWriter::with_capacity(BUFFER_BYTES, stdout) }
     }
 
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints bytes as a line.
+    /// Prints bytes as a line: as they are, but to a terminal.
     pub(crate) fn line(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(text).and_then(|()| self.out.write_all(b"\n")).map_err(Failure::Output)
+        let text = if self.terminal { escaped_json(text) } else { Cow::Borrowed(text) };
+        self.out.write_all(&text).and_then(|()| self.out.write_all(b"\n")).map_err(Failure::Output)
     }
 
     /// Prints a JSON line.
@@ -295,12 +300,32 @@ fn talk(text: &str) {
     writeln!(stderr, "{text}").ok();
 }
 
+fn harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// [`escaped`] for a line of JSON: as JSON spells it, which is the same value. In valid JSON such characters occur inside
+/// strings only.
+fn escaped_json(line: &[u8]) -> Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(line);
+    if !text.contains(harmful) {
+        return Cow::Borrowed(line);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmful(c) {
+            // All of them are below U+10000. Writing to a `String` can not fail.
+            write!(out, "\\u{:04x}", u32::from(c)).ok();
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out.into_bytes())
+}
+
 /// Replaces what a terminal would take as a command, or what would reorder a line: control characters and the Unicode marks
 /// of direction and line end.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.contains(harmful) {
         return Cow::Borrowed(text);
     }
@@ -322,6 +347,8 @@ mod tests {
     #[test]
     fn no_key_can_talk_to_the_terminal() {
         assert_eq!(escaped("a\x1b]0;b\x07\n\u{9b}2J\u{202e}"), r"a\u{1b}]0;b\u{7}\n\u{9b}2J\u{202e}");
+        let body = "{\"t\":\"\u{9b}2J\u{7f}\u{202e}\u{e9}\"}";
+        assert_eq!(escaped_json(body.as_bytes()), "{\"t\":\"\\u009b2J\\u007f\\u202e\u{e9}\"}".as_bytes());
         assert_eq!(escaped("plain \u{e9} \u{1f600}"), "plain \u{e9} \u{1f600}");
     }
 }

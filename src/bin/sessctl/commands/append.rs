@@ -338,7 +338,8 @@ impl Appender<'_> {
         summary.durable = flushed.failures.is_empty();
         if let Some(error) = flushed.registry {
             // A cache that could not be saved loses nothing that was acknowledged.
-            output.say(&format!("warning: the registry was not saved: {}", Failure::Store(error)));
+            let what = Failure::Store(error).to_string();
+            output.say(&format!("warning: the registry was not saved: {}", escaped(&what)));
         }
         for (key, error) in flushed.failures {
             let failure = Failure::Store(error);

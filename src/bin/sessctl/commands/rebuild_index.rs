@@ -6,7 +6,7 @@ use sesslog::{
 };
 
 use crate::args::{EXIT_STATUS, Global};
-use crate::commands::verify::{FindingLine, chain_text, outcome_of, print_finding};
+use crate::commands::verify::{FindingLine, chain_text, left_out, outcome_of, print_finding};
 use crate::outcome::{Failure, Outcome, hint};
 use crate::progress::with_bar;
 use crate::render::{Output, counted};
@@ -67,6 +67,8 @@ fn look(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary
         summary.torn += u64::from(matches!(finding.kind, FindingKind::Torn));
         summary.findings += 1;
     }
+    left_out(&report, output);
+    summary.findings += report.findings_left_out;
     output.flush()?;
     let counts = [counted(summary.sessions, "session"), counted(summary.findings, "finding")].join(", ");
     output.say(&format!("nothing was changed: {counts}"));

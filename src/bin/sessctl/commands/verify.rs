@@ -91,6 +91,8 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
         outcome.worsen(outcome_of(&finding.kind));
         summary.findings += 1;
     }
+    left_out(&report, output);
+    summary.findings += report.findings_left_out;
     output.flush()?;
     let counts = [(summary.sessions, "session"), (summary.records, "record"), (summary.findings, "finding")];
     let counts = counts.map(|(count, thing)| counted(count, thing)).join(", ");
@@ -102,6 +104,13 @@ fn verify(store: &Store, keys: &[SessionKey], args: &Args) -> Result<Report, Err
     let options = VerifyOptions::new().deep(args.deep).jobs(args.jobs);
     let options = keys.iter().cloned().fold(options, VerifyOptions::key);
     with_bar(|progress| store.verify(&options, progress))
+}
+
+/// Says that not all findings were printed; the summary counts them all.
+pub(crate) fn left_out(report: &Report, output: &Output) {
+    if report.findings_left_out > 0 {
+        output.say(&format!("{} more were found in transcripts with a thousand findings", report.findings_left_out));
+    }
 }
 
 /// Returns what a finding makes of a store.
