@@ -101,7 +101,9 @@ impl Program {
 
 impl Life {
     fn random(chance: &mut Chance) -> Self {
-        let power = (!chance.one_in(4)).then(|| chance.below(120));
+        // Most of what processes can be killed in the middle of is the making of sessions.
+        let power_stays = chance.one_in(2);
+        let power = (!chance.one_in(4)).then(|| chance.below(if power_stays { 60 } else { 120 }));
         let mut faults = Vec::new();
         if chance.one_in(3) {
             faults.push(fault(chance));
@@ -112,15 +114,7 @@ impl Life {
         let processes = 1 + chance.below(2);
         let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
         let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
-        Self {
-            writers_max,
-            power,
-            faults,
-            steps,
-            dies: chance.one_in(2),
-            power_stays: chance.one_in(3),
-            seed: chance.next_u64(),
-        }
+        Self { writers_max, power, faults, steps, dies: chance.one_in(2), power_stays, seed: chance.next_u64() }
     }
 
     /// One change smaller, in as many ways as there are.
