@@ -24,7 +24,7 @@ EDGE, REPAIR = "src/transcript/edge.rs", "src/repair.rs"
 # name: (file, what stands there, what stands there instead)
 BUGS = {
     "no fdatasync": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = std::io::Result::Ok(()) {"),
-    "acknowledged before the fdatasync": (WRITER, "        if sync {\n            self.sync()?;", "        if sync {\n            self.durable_seq = self.row.last_seq;"),
+    "acknowledged before the fdatasync": (WRITER, "        if sync {\n            self.sync_ours()?;", "        if sync {\n            self.durable_seq = self.row.last_seq;"),
     "fsync tried again": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = self.file.sync_data().or_else(|_| self.file.sync_data()) {"),
     "no fsync of a newborn file": (WRITER, 'temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;', ""),
     "no fsync of the folder at birth": (WRITER, ".sync_dir(&transcripts)", ".stat(&transcripts).map(drop)"),
