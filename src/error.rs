@@ -8,6 +8,7 @@ use crate::key::{KeyError, SessionKey};
 use crate::lock::Holder;
 use crate::record::Receipt;
 use crate::record::RecordError;
+use crate::timestamp::Timestamp;
 
 /// An operation on a store or a session failed.
 ///
@@ -126,6 +127,53 @@ pub enum Error {
         /// What happened to the rest.
         source: Box<Error>,
     },
+    /// The session is suspended: it begins no turn and is not marked to be resumed. Nothing was written.
+    #[error("session {key:?} is suspended since {since}: {reason}")]
+    Suspended {
+        /// The session.
+        key: SessionKey,
+        /// Why, in the words of who suspended it.
+        reason: String,
+        /// When.
+        since: Timestamp,
+    },
+    /// This store runs a turn in the session already. Nothing was written.
+    #[error("a turn of session {key:?} is running, begun by record {turn}")]
+    TurnRunning {
+        /// The session.
+        key: SessionKey,
+        /// The seq that began it.
+        turn: u64,
+    },
+    /// The turn has ended, or another began, or a reset closed its generation. Nothing was written.
+    #[error("the turn of session {key:?} that record {turn} began is over")]
+    TurnOver {
+        /// The session.
+        key: SessionKey,
+        /// The seq that began it.
+        turn: u64,
+    },
+    /// A reset closed the session's newest generation; the next append opens another. Nothing was written.
+    #[error("session {key:?} generation {generation} is closed")]
+    SessionClosed {
+        /// The session.
+        key: SessionKey,
+        /// The closed generation.
+        generation: u64,
+    },
+    /// The text of a mark is too long. Nothing was written.
+    #[error("{what} is {length_bytes} bytes long, the limit is {limit_bytes}")]
+    MarkTooLong {
+        /// `reason`, `title`, `label` or `labels`.
+        what: &'static str,
+        /// What was given; of labels their number.
+        length_bytes: usize,
+        /// What is allowed.
+        limit_bytes: usize,
+    },
+    /// The store is being drained: no turn begins.
+    #[error("store is being drained, no turn begins")]
+    Draining,
     /// The store was opened read-only.
     #[error("store is open for reading only")]
     ReadOnly,

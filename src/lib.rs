@@ -49,9 +49,12 @@ pub mod format;
 
 #[cfg(not(shuttle))]
 mod sync;
+
 #[cfg(shuttle)]
 #[doc(hidden)]
 pub mod sync;
+
+mod parallel;
 
 mod timestamp;
 
@@ -67,6 +70,8 @@ pub mod atomic;
 
 mod mark;
 
+mod status;
+
 mod record;
 
 mod header;
@@ -80,6 +85,8 @@ mod layout;
 mod error;
 
 mod registry;
+
+pub mod resume;
 
 mod transcript;
 
@@ -103,12 +110,13 @@ pub use frame::{Crc, FrameDefect};
 pub use header::Parent;
 pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
-pub use mark::Mark;
+pub use mark::{Mark, Outcome};
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
 pub use record::{NewRecord, Receipt, Record, RecordError};
-pub use registry::{RegistryState, Row, SessionState};
+pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
-pub use store::{Flushed, Listed, Options, ReadOptions, Session, Store};
+pub use status::{Flag, OpenTurn, SessionState, Status};
+pub use store::{Drained, Flushed, Listed, Options, ReadOptions, Resumable, Session, Store, Turn};
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::reader::{Backward, Item, Records};
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

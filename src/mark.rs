@@ -36,9 +36,74 @@ pub enum Mark {
         /// Text for listings.
         title: String,
     },
+    /// The session's labels, instead of those before.
+    Labels {
+        /// All of them.
+        labels: Vec<String>,
+    },
+    /// A turn began; it is named by this mark's seq.
+    TurnStarted,
+    /// A turn ended.
+    TurnEnded {
+        /// The seq of the mark that began it.
+        turn: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The session is to be resumed.
+    ResumePending {
+        /// Why, in the caller's words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// It is not to be resumed any more.
+    ResumeCleared,
+    /// A resume is about to be tried.
+    ResumeAttempted,
+    /// The session is not to be resumed.
+    Suspended {
+        /// Why, in the caller's words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// The suspension is lifted.
+    Released,
+    /// What stands before a record is summed up.
+    Compacted {
+        /// What a model is shown instead: any JSON value.
+        summary: serde_json::Value,
+        /// The first record that it is still shown.
+        keep_from: u64,
+    },
+    /// In `~store`: a gateway started.
+    Started,
+    /// In `~store`: it found sessions to resume.
+    ResumesFound {
+        /// So many.
+        sessions: u64,
+    },
+    /// In `~store`: the gateway that started last closed its store.
+    Stopped,
     /// A mark of a later version, kept and ignored.
     #[serde(other)]
     Unknown,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// As it should: nothing is left to resume.
+    Success,
+    /// Somebody stopped it.
+    Interrupted,
+    /// It failed.
+    Failed,
+    /// Some of it was done.
+    Partial,
+    /// The gateway or a service failed.
+    Error,
 }
 
 impl Mark {
@@ -54,7 +119,8 @@ mod tests {
 
     #[test]
     fn marks_of_later_versions_are_kept_and_ignored() {
-        assert_eq!(Mark::parse(r#"{"mark":"turn_started","turn":7}"#), Mark::Unknown);
+        assert_eq!(Mark::parse(r#"{"mark":"of_a_later_version","turn":7}"#), Mark::Unknown);
+        assert_eq!(Mark::parse(r#"{"mark":"turn_ended","turn":7,"outcome":"of a later version"}"#), Mark::Unknown);
         assert_eq!(Mark::parse("7"), Mark::Unknown);
         assert_eq!(serde_json::to_string(&Mark::Sealed).unwrap(), r#"{"mark":"sealed"}"#);
         assert_eq!(

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::index::{self, How, Indexed};
 use crate::key::{SessionKey, TranscriptName};
+use crate::parallel::in_parallel;
 use crate::registry::Rows;
 use crate::store::Store;
 use crate::transcript::recover::Trust;
-use crate::verify::{Progress, in_parallel};
+use crate::verify::Progress;
 
 /// What a rebuild may do.
 #[derive(Debug, Clone, Copy, Default)]

@@ -22,28 +22,8 @@ use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::Info;
+use crate::status::{SessionState, Status};
 use crate::timestamp::Timestamp;
-
-/// Whether a generation still takes records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum SessionState {
-    /// Takes records.
-    Open,
-    /// A reset closed it; the next append opens the next generation.
-    Closed,
-}
-
-impl SessionState {
-    /// Returns the name that listings and JSON output use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
-    }
-}
 
 /// What the registry knows of a session: one (key, generation).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +45,11 @@ pub struct Row {
     pub records: u64,
     /// The session's title.
     pub title: Option<String>,
-    /// Whether it still takes records.
+    /// What it is for whoever lists it.
     pub state: SessionState,
+    /// What its marks come to.
+    #[serde(default, skip_serializing_if = "Status::is_plain")]
+    pub status: Status,
     /// End of the last good record's newline.
     pub length_bytes: u64,
     /// The last good record.
@@ -97,6 +80,7 @@ impl Row {
             records: 0,
             title: None,
             state: SessionState::Open,
+            status: Status::default(),
             length_bytes: header.length_bytes,
             last_seq: 0,
             last_crc: header.crc,
@@ -121,9 +105,16 @@ impl Row {
         self.durable_seq = info.seq;
         match mark {
             Some(Mark::Sealed) => self.durable_seq = info.seq.saturating_sub(1),
-            Some(Mark::Reset { .. }) => self.state = SessionState::Closed,
+            Some(Mark::Reset { .. }) => {
+                self.state = SessionState::Closed;
+                self.status.close();
+            }
             Some(Mark::Title { title }) => self.title = Some(title.clone()),
-            _ => {}
+            Some(mark) => self.status.fold(info.seq, info.ts, mark),
+            None => {}
+        }
+        if self.state != SessionState::Closed {
+            self.state = self.status.state();
         }
     }
 

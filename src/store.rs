@@ -1,11 +1,15 @@
 //! The public face: options, the store, its sessions.
 
 pub(crate) mod commit;
+pub(crate) mod drain;
 pub(crate) mod folder;
 pub(crate) mod inner;
 pub(crate) mod keeper;
+pub(crate) mod marks;
 pub(crate) mod options;
+pub(crate) mod resumes;
 pub(crate) mod session;
+pub(crate) mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +17,12 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::registry::{RegistryState, Row};
+pub use drain::Drained;
 use inner::Inner;
 pub use options::Options;
+pub use resumes::Resumable;
 pub use session::{ReadOptions, Session};
+pub use turns::Turn;
 
 /// A session store: a folder of transcripts and an index that can always be folded again from them.
 ///
@@ -69,6 +76,7 @@ pub struct Flushed {
 /// One entry of a listing.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "nearly all are rows")]
 pub enum Listed {
     /// A session and its row.
     Session(Row),

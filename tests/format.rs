@@ -166,12 +166,16 @@ fn a_rebuild_folds_the_same_rows() {
         let store = Store::open(folder.path()).unwrap();
         store.rebuild_index(RebuildOptions::new(), &Progress::default()).unwrap();
         let registry = fs::read_to_string(folder.path().join("registry.jsonl")).unwrap();
+        // A status stands in a row since there are marks that make one; the fixtures are older.
+        let status = |line: &str| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            row["body"].get("status").map(|status| format!(",\"status\":{status}"))
+        };
+        let rows: Vec<_> = registry.lines().map(|line| line.replace(&status(line).unwrap_or_default(), "")).collect();
         for (key, generation, session) in sessions(&expected) {
             let Some(row) = session["row"].as_str() else { continue };
-            assert!(
-                registry.contains(&format!(",\"body\":{row},\"crc\":\"")),
-                "{case} {key} {generation}: {row}\n{registry}"
-            );
+            let row = format!(",\"body\":{row},\"crc\":\"");
+            assert!(rows.iter().any(|line| line.contains(&row)), "{case} {key} {generation}: {row}\n{registry}");
         }
         let golden = self::folder().join(&case).join("registry.jsonl");
         if case.starts_with("registry-good") {

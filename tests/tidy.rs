@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 28] = [
     "format",
     "sync",
+    "parallel",
     "timestamp",
     "key",
     "frame",
@@ -15,6 +16,7 @@ const ORDER: [&str; 25] = [
     "fs",
     "atomic",
     "mark",
+    "status",
     "record",
     "header",
     "damage",
@@ -22,6 +24,7 @@ const ORDER: [&str; 25] = [
     "layout",
     "error",
     "registry",
+    "resume",
     "transcript",
     "index",
     "store",

@@ -12,7 +12,9 @@ use crate::format::COMMIT_BYTES_MAX;
 use crate::fs::PathError;
 use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt};
-use crate::store::inner::{Inner, Opened};
+use crate::registry::Row;
+use crate::status::SessionState;
+use crate::store::inner::{Inner, Opened, Unborn};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
@@ -23,10 +25,46 @@ use crate::transcript::writer::{CommitError, Writer, Written};
 pub(crate) enum Job {
     /// Append records as one commit.
     Append { records: Vec<NewRecord>, durability: Durability },
+    /// Append what is decided on the session as it is then, durably and as one commit.
+    Decide(Decide),
     /// Make everything durable.
     Flush,
     /// Make everything durable, seal, let go of the lock.
     Release,
+}
+
+/// Looks at the newest generation's row, closed or not, and says what to append; nothing is no commit. Asked again when
+/// somebody else made the session meanwhile.
+type Decision = Box<dyn FnMut(Option<&Row>) -> Result<Vec<NewRecord>, Error> + Send>;
+
+/// A change of a session that depends on what it is.
+pub(crate) struct Decide {
+    decision: Decision,
+    turn: TurnChange,
+}
+
+/// What a change means for the turn that this process runs in the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnChange {
+    None,
+    /// The first record begins one.
+    Begins,
+    Ends,
+}
+
+impl Decide {
+    pub(crate) fn new(
+        turn: TurnChange,
+        decision: impl FnMut(Option<&Row>) -> Result<Vec<NewRecord>, Error> + Send + 'static,
+    ) -> Self {
+        Self { decision: Box::new(decision), turn }
+    }
+}
+
+impl std::fmt::Debug for Decide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decide").field("turn", &self.turn).finish_non_exhaustive()
+    }
 }
 
 /// What a job came to.
@@ -62,6 +100,8 @@ struct State {
     durable: Option<(u64, u64)>,
     unsynced: u64,
     poisoned: Option<Error>,
+    /// The turn that this process runs, by the seq that began it: as long as it does, the session is not let go of.
+    turn: Option<u64>,
 }
 
 impl Slot {
@@ -81,6 +121,27 @@ impl Slot {
     /// Returns generation and highest durable seq of the open writer.
     pub(crate) fn durable_seq(&self) -> Option<(u64, u64)> {
         self.lock().durable
+    }
+
+    /// Returns the turn that this process runs.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        self.lock().turn
+    }
+
+    /// This process runs that turn no more.
+    pub(crate) fn leave_turn(&self, seq: u64) {
+        let mut state = self.lock();
+        if state.turn == Some(seq) {
+            state.turn = None;
+        }
+    }
+
+    /// Submits a change, and returns the receipts of what was appended.
+    pub(crate) fn decide(&self, inner: &Inner, decide: Decide) -> Result<Vec<Receipt>, Error> {
+        match self.submit(inner, Job::Decide(decide))? {
+            Done::Appended(receipts) => Ok(receipts),
+            Done::Flushed(_) | Done::Released => Ok(Vec::new()),
+        }
     }
 
     /// Lets go of a poisoned writer's verdict.
@@ -127,7 +188,7 @@ impl Slot {
     /// Releases the session if nobody is using it; never waits.
     pub(crate) fn release_if_idle(&self, inner: &Inner) -> Result<bool, Error> {
         let mut state = self.lock();
-        if state.led || !state.queue.is_empty() || state.writer.is_none() {
+        if state.led || !state.queue.is_empty() || state.writer.is_none() || state.turn.is_some() {
             return Ok(false);
         }
         let ticket = state.next_ticket;
@@ -143,11 +204,23 @@ impl Slot {
         let tickets = jobs.iter().map(|(ticket, _)| *ticket).collect();
         let writer = state.writer.take();
         let poisoned = state.poisoned.clone();
+        let turn = state.turn;
         state.led = true;
         drop(state);
         let found_poisoned = poisoned.is_some();
         let answers = HashMap::new();
-        let mut lead = Lead { slot: self, inner, writer, poisoned, found_poisoned, tickets, answers, finished: false };
+        let mut lead = Lead {
+            slot: self,
+            inner,
+            writer,
+            poisoned,
+            found_poisoned,
+            turn,
+            left: turn,
+            tickets,
+            answers,
+            finished: false,
+        };
         lead.run(jobs);
         lead.finished = true;
         self.last_used_ms.store(inner.now_ms(), Ordering::Relaxed);
@@ -164,6 +237,9 @@ struct Lead<'a> {
     poisoned: Option<Error>,
     /// It was so before this leader.
     found_poisoned: bool,
+    /// The turn as it is, and as this leader found it.
+    turn: Option<u64>,
+    left: Option<u64>,
     tickets: Vec<u64>,
     answers: HashMap<u64, Answer>,
     /// Not ended by a panic.
@@ -196,6 +272,9 @@ impl Drop for Lead<'_> {
         // A reopen takes the verdict away also while a leader goes on to tell it: it must not come back with the leader.
         let reopened = self.found_poisoned && state.poisoned.is_none();
         state.poisoned = self.poisoned.take().filter(|_| !reopened);
+        if self.turn != self.left {
+            state.turn = self.turn;
+        }
         state.led = false;
         if state.writer.is_none() && state.poisoned.is_none() {
             // Before anybody else can lead and open the session again.
@@ -236,6 +315,11 @@ impl Lead<'_> {
                     sync |= durability == Durability::Sync;
                     appends.push(Append { ticket, records, receipts: Vec::new() });
                 }
+                Job::Decide(decide) => {
+                    self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
+                    let done = self.decide(ticket, decide).map(Done::Appended);
+                    self.answers.insert(ticket, done);
+                }
                 Job::Flush | Job::Release => {
                     self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
                     let done = if matches!(job, Job::Flush) {
@@ -273,9 +357,16 @@ impl Lead<'_> {
             return Err(error.clone());
         }
         let now = self.inner.layout.fs.now();
-        if self.writer.is_none() {
-            self.open(appends, now)?;
+        let mut found_one = false;
+        while self.writer.is_none() {
+            if let Some(unborn) = self.open(now)? {
+                self.give_birth(unborn, appends, now, &mut found_one)?;
+            }
         }
+        self.commit_all(appends, sync, now)
+    }
+
+    fn commit_all(&mut self, appends: &mut [Append], sync: bool, now: Timestamp) -> Result<(), Error> {
         loop {
             let waiting = waiting(appends);
             if waiting.is_empty() {
@@ -292,42 +383,85 @@ impl Lead<'_> {
         }
     }
 
-    /// Opens the session's transcript, or makes it with everything that waits in it.
-    fn open(&mut self, appends: &mut [Append], now: Timestamp) -> Result<(), Error> {
-        let layout = &self.inner.layout;
+    /// Appends what a change decides on the session as it is now.
+    fn decide(&mut self, ticket: u64, mut decide: Decide) -> Result<Vec<Receipt>, Error> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        let now = self.inner.layout.fs.now();
         let mut found_one = false;
-        loop {
-            let opened = self.inner.open_writer(self.slot)?;
-            // A close takes the list of open sessions once; what is opened after that would stay open for ever.
-            self.inner.check_writable()?;
-            let (generation, lock) = match opened {
-                Opened::Absent { generation, lock } => (generation, lock),
-                Opened::Writer(mut writer, mark) => {
-                    if let Some(mark) = mark {
-                        writer.commit(&[&NewRecord::mark(&mark)], true, now).map_err(|error| self.failed(error))?;
-                    }
-                    self.inner.fold(&self.slot.key, writer.row());
-                    self.writer = Some(writer);
-                    return Ok(());
-                }
-            };
-            let records: Vec<_> = appends.iter().flat_map(|append| &append.records).collect();
-            match Writer::give_birth(layout, lock, &self.slot.key, generation, &records, now) {
-                Ok((writer, written)) => {
-                    self.inner.fold(&self.slot.key, writer.row());
-                    self.writer = Some(Box::new(writer));
-                    self.hand_out(appends, &written, true);
-                    return Ok(());
-                }
-                // The list of the folder was older than its time of change tells; nothing was replaced.
-                Err(CommitError::RolledBack(error))
-                    if error.kind() == std::io::ErrorKind::AlreadyExists && !found_one =>
-                {
-                    found_one = true;
-                    self.inner.folder.forget();
-                }
-                Err(error) => return Err(self.failed(error)),
+        let mut appends = loop {
+            let unborn = if self.writer.is_none() { self.open(now)? } else { None };
+            let closed = unborn.as_ref().and_then(|unborn| unborn.closed.as_deref());
+            let records = (decide.decision)(self.writer.as_ref().map(|writer| writer.row()).or(closed))?;
+            if records.is_empty() {
+                return Ok(Vec::new());
             }
+            let mut appends = [Append { ticket, records, receipts: Vec::new() }];
+            if let Some(unborn) = unborn {
+                self.give_birth(unborn, &mut appends, now, &mut found_one)?;
+            }
+            if self.writer.is_some() {
+                break appends;
+            }
+        };
+        let result = self.commit_all(&mut appends, true, now);
+        let [Append { receipts, .. }] = appends;
+        if let Err(error) = result {
+            let partial = |receipts, error| Error::Partial { receipts, source: Box::new(error) };
+            return Err(if receipts.is_empty() { error } else { partial(receipts, error) });
+        }
+        self.turn = match decide.turn {
+            TurnChange::None => self.turn,
+            TurnChange::Begins => receipts.first().map(|receipt| receipt.seq),
+            TurnChange::Ends => None,
+        };
+        // Behind a reset nothing is written: the next append looks for its generation anew.
+        self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);
+        Ok(receipts)
+    }
+
+    /// Opens the session's transcript, or says which one is to be made.
+    fn open(&mut self, now: Timestamp) -> Result<Option<Unborn>, Error> {
+        let opened = self.inner.open_writer(self.slot)?;
+        // A close takes the list of open sessions once; what is opened after that would stay open for ever.
+        self.inner.check_writable()?;
+        let (mut writer, mark) = match opened {
+            Opened::Absent(unborn) => return Ok(Some(unborn)),
+            Opened::Writer(writer, mark) => (writer, mark),
+        };
+        if let Some(mark) = mark {
+            writer.commit(&[&NewRecord::mark(&mark)], true, now).map_err(|error| self.failed(error))?;
+        }
+        self.inner.fold(&self.slot.key, writer.row());
+        self.writer = Some(writer);
+        Ok(None)
+    }
+
+    /// Makes the session's transcript with everything that waits in it. Without a writer afterwards somebody else had made it,
+    /// and it is to be opened; that happens once.
+    fn give_birth(
+        &mut self,
+        Unborn { generation, lock, .. }: Unborn,
+        appends: &mut [Append],
+        now: Timestamp,
+        found_one: &mut bool,
+    ) -> Result<(), Error> {
+        let records: Vec<_> = appends.iter().flat_map(|append| &append.records).collect();
+        match Writer::give_birth(&self.inner.layout, lock, &self.slot.key, generation, &records, now) {
+            Ok((writer, written)) => {
+                self.inner.fold(&self.slot.key, writer.row());
+                self.writer = Some(Box::new(writer));
+                self.hand_out(appends, &written, true);
+                Ok(())
+            }
+            // The list of the folder was older than its time of change tells; nothing was replaced.
+            Err(CommitError::RolledBack(error)) if error.kind() == std::io::ErrorKind::AlreadyExists && !*found_one => {
+                *found_one = true;
+                self.inner.folder.forget();
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
         }
     }
 

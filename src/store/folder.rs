@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::fs::{FileKind, IoContext as _, PathError};
 use crate::key::SessionKey;
 use crate::layout::Layout;
-use crate::registry::{Row, SessionState};
+use crate::registry::Row;
+use crate::status::SessionState;
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// The newest generation of each key in the folder, as of its time of change.
@@ -36,7 +37,7 @@ impl Folder {
         key: &SessionKey,
         row: Option<&Row>,
     ) -> Result<Option<u64>, PathError> {
-        if let Some(row) = row.filter(|row| row.state == SessionState::Open)
+        if let Some(row) = row.filter(|row| row.state != SessionState::Closed)
             && exists(layout, key, row.generation)?
             && next(layout, key, row.generation)?.is_none()
         {

@@ -11,10 +11,13 @@ use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
-use crate::registry::{RegistryState, Row, Rows, SessionState};
+use crate::registry::{RegistryState, Row, Rows};
+use crate::status::SessionState;
 use crate::store::commit::{Job, Slot};
 use crate::store::folder::{self, Folder};
 use crate::store::keeper::Keeper;
+use crate::store::resumes::{self, Start};
+use crate::store::turns::Turns;
 use crate::store::{Flushed, Listed, Options};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
@@ -42,6 +45,9 @@ pub(crate) struct Inner {
     root_synced: AtomicBool,
     started: Instant,
     pub(crate) keeper: Keeper,
+    pub(crate) turns: Turns,
+    /// Set once this process has noted its start.
+    pub(crate) start: Mutex<Option<Start>>,
 }
 
 /// The rows in memory, and what is known of those on disk.
@@ -58,12 +64,20 @@ struct Registry {
     on_disk: Option<Stat>,
 }
 
+/// A generation that is to be made.
+pub(crate) struct Unborn {
+    pub(crate) generation: u64,
+    pub(crate) lock: Lock,
+    /// The generation before it, which a reset closed.
+    pub(crate) closed: Option<Box<Row>>,
+}
+
 /// A session opened for writing.
 pub(crate) enum Opened {
     /// Its writer, and the mark that says what recovery cut.
     Writer(Box<Writer>, Option<Mark>),
-    /// The next append makes this generation.
-    Absent { generation: u64, lock: Lock },
+    /// The next append makes a generation.
+    Absent(Unborn),
 }
 
 impl Inner {
@@ -91,6 +105,8 @@ impl Inner {
             root_synced: AtomicBool::new(false),
             started: Instant::now(),
             keeper: Keeper::default(),
+            turns: Turns::default(),
+            start: Mutex::default(),
         }))
     }
 
@@ -351,13 +367,17 @@ impl Inner {
         let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
         self.check_not_lost(key, newest, row.as_ref())?;
         let opened = match newest {
-            None => Opened::Absent { generation: 1, lock },
+            None => Opened::Absent(Unborn { generation: 1, lock, closed: None }),
             Some(generation) => {
                 let row = row.filter(|row| row.generation == generation).or_else(|| self.row(key, generation));
                 let recovered = recover::recover(&self.layout, key, generation, row.as_ref(), Trust::Anchor)?;
                 if recovered.row.state == SessionState::Closed {
                     self.fold(key, &recovered.row);
-                    Opened::Absent { generation: generation.saturating_add(1), lock }
+                    Opened::Absent(Unborn {
+                        generation: generation.saturating_add(1),
+                        lock,
+                        closed: Some(Box::new(recovered.row)),
+                    })
                 } else {
                     let path = self.layout.transcript(key, generation);
                     let recover::Recovered { file, header, row, mark, .. } = recovered;
@@ -451,9 +471,18 @@ impl Inner {
         Ok(())
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "a public signature; what can go wrong later has a place")]
     pub(crate) fn close(&self) -> Result<Flushed, Error> {
         let mut flushed = Flushed::default();
+        // A stop is clean once everything is durable; what is appended beside a close is not its business.
+        if self.check_writable().is_ok() && resumes::has_noted_start(self) {
+            let early = self.flush()?;
+            flushed.sessions = early.sessions;
+            if early.failures.is_empty()
+                && let Err(error) = resumes::note_stop(self)
+            {
+                flushed.failures.push((resumes::store_key(), error));
+            }
+        }
         if self.read_only || self.closed.swap(true, Ordering::AcqRel) {
             return Ok(flushed);
         }

@@ -52,8 +52,8 @@ impl ReadOptions {
 /// A handle keeps the store open; dropping it writes nothing.
 #[derive(Debug, Clone)]
 pub struct Session {
-    store: Store,
-    slot: Arc<Slot>,
+    pub(crate) store: Store,
+    pub(crate) slot: Arc<Slot>,
 }
 
 impl Session {
@@ -110,21 +110,27 @@ impl Session {
     ///
     /// Those of [`append_batch`](Self::append_batch).
     pub fn append_batch_with(&self, records: Vec<NewRecord>, durability: Durability) -> Result<Vec<Receipt>, Error> {
-        let inner = self.store.inner();
-        inner.check_writable()?;
-        if self.key().is_reserved() {
-            return Err(crate::key::KeyError::Reserved.into());
-        }
-        for record in &records {
-            record.check_size(inner.options.record_bytes_max)?;
-        }
+        self.check_records(&records)?;
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        match self.slot.submit(inner, Job::Append { records, durability })? {
+        match self.slot.submit(self.store.inner(), Job::Append { records, durability })? {
             Done::Appended(receipts) => Ok(receipts),
             Done::Flushed(_) | Done::Released => Ok(Vec::new()),
         }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        self.store.inner().check_writable()?;
+        if self.key().is_reserved() { Err(crate::key::KeyError::Reserved.into()) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_records(&self, records: &[NewRecord]) -> Result<(), Error> {
+        self.check_writable()?;
+        for record in records {
+            record.check_size(self.store.inner().options.record_bytes_max)?;
+        }
+        Ok(())
     }
 
     /// Makes the session's buffered records durable with one fdatasync; with none, does nothing. Returns how many there were.

@@ -18,7 +18,8 @@ use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::mark::Mark;
-use crate::registry::{Row, SessionState};
+use crate::registry::Row;
+use crate::status::SessionState;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
@@ -150,6 +151,7 @@ fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, 
     }
     if row.last_seq == 0 {
         return Ok(row.state == SessionState::Open
+            && row.status.is_plain()
             && row.length_bytes == header.length_bytes
             && row.last_crc == header.crc);
     }

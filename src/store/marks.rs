@@ -1,0 +1,179 @@
+//! The marks that a caller makes of a session. Each is one record, durable before the call returns, decided on the session as it
+//! is at that moment.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::mark::Mark;
+use crate::record::{NewRecord, RecordError};
+use crate::registry::Row;
+use crate::status::SessionState;
+use crate::store::Session;
+use crate::store::commit::{Decide, TurnChange};
+use crate::store::turns::refuse_suspended;
+
+/// Longest reason, title and label. A mark has to be read whole by every fold.
+const TEXT_BYTES_MAX: usize = 4096;
+const LABELS_MAX: usize = 64;
+const LABEL_BYTES_MAX: usize = 128;
+
+impl Session {
+    /// Marks the session to be resumed, with why and when. Replaces the mark that there may be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::Suspended`], [`Error::MarkTooLong`]: nothing was
+    /// written. Those of [`append`](Self::append).
+    pub fn mark_resume_pending(&self, reason: &str) -> Result<(), Error> {
+        check_reason(reason)?;
+        let mark = Mark::ResumePending { reason: reason.to_owned() };
+        self.mark(move |key, row| {
+            refuse_suspended(key, row)?;
+            Ok(Some(mark.clone()))
+        })?;
+        Ok(())
+    }
+
+    /// Takes the mark back, flag, reason and time together. `false`: the session was not pending, nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`]; those of [`append`](Self::append).
+    pub fn clear_resume_pending(&self) -> Result<bool, Error> {
+        let cleared = self.mark(|_, row| Ok(row.status.pending.as_ref().map(|_| Mark::ResumeCleared)))?;
+        self.store.inner().turns.cleared(self.key());
+        Ok(cleared)
+    }
+
+    /// Suspends the session: it begins no turn and is not offered to be resumed. `false`: it was suspended already, reason and
+    /// time are those of then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::MarkTooLong`]; those of [`append`](Self::append).
+    pub fn suspend(&self, reason: &str) -> Result<bool, Error> {
+        check_reason(reason)?;
+        let mark = Mark::Suspended { reason: reason.to_owned() };
+        self.mark(move |_, row| Ok(row.status.suspended.is_none().then(|| mark.clone())))
+    }
+
+    /// Lifts a suspension, and begins to count resumes anew. `false`: there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`]; those of [`append`](Self::append).
+    pub fn lift_suspension(&self) -> Result<bool, Error> {
+        self.mark(|_, row| Ok(row.status.suspended.as_ref().map(|_| Mark::Released)))
+    }
+
+    /// Notes that a resume is about to be tried, before it is: a crash of the gateway by it counts. Returns the number of tries
+    /// since the last successful turn, this one included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::Suspended`]; those of [`append`](Self::append).
+    pub fn note_resume_attempt(&self) -> Result<u64, Error> {
+        let (told, count) = std::sync::mpsc::channel();
+        self.mark(move |key, row| {
+            refuse_suspended(key, row)?;
+            told.send(row.status.resume_attempts.saturating_add(1)).ok();
+            Ok(Some(Mark::ResumeAttempted))
+        })?;
+        Ok(count.try_iter().last().unwrap_or(1))
+    }
+
+    /// Closes the newest generation; the next append makes another. A turn in it is over. `false`: it was closed already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::MarkTooLong`]; those of [`append`](Self::append).
+    pub fn reset(&self, reason: &str) -> Result<bool, Error> {
+        check_reason(reason)?;
+        let (key, reason) = (self.key().clone(), reason.to_owned());
+        let decide = Decide::new(TurnChange::Ends, move |row| match row {
+            None => Err(Error::SessionNotFound { key: key.clone(), generation: None }),
+            Some(row) if row.state == SessionState::Closed => Ok(Vec::new()),
+            Some(_) => Ok(vec![NewRecord::mark(&Mark::Reset { reason: reason.clone() })]),
+        });
+        self.check_writable()?;
+        Ok(!self.slot.decide(self.store.inner(), decide)?.is_empty())
+    }
+
+    /// Gives the session a title; an empty one takes it away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::MarkTooLong`]; those of [`append`](Self::append).
+    pub fn set_title(&self, title: &str) -> Result<(), Error> {
+        check_length("title", title, TEXT_BYTES_MAX)?;
+        let mark = Mark::Title { title: title.to_owned() };
+        self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
+    }
+
+    /// Gives the session labels, at most 64 of at most 128 bytes, instead of those that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::MarkTooLong`]; those of [`append`](Self::append).
+    pub fn set_labels<S: AsRef<str>>(&self, labels: &[S]) -> Result<(), Error> {
+        if labels.len() > LABELS_MAX {
+            let (length_bytes, limit_bytes) = (labels.len(), LABELS_MAX);
+            return Err(Error::MarkTooLong { what: "labels", length_bytes, limit_bytes });
+        }
+        for label in labels {
+            check_length("label", label.as_ref(), LABEL_BYTES_MAX)?;
+        }
+        let mark = Mark::Labels { labels: labels.iter().map(|label| label.as_ref().to_owned()).collect() };
+        self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
+    }
+
+    /// Sums up what stands before the record `keep_from`: a model is shown the summary instead. The records stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Record`] when the summary is no JSON or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
+    /// of [`append`](Self::append).
+    pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
+        let summary =
+            serde_json::to_value(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
+        let mark = Mark::Compacted { summary, keep_from };
+        NewRecord::mark(&mark).check_size(self.store.inner().options.record_bytes_max)?;
+        self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
+    }
+
+    /// Appends the mark that is decided on an open generation. `false`: none was needed.
+    fn mark(
+        &self,
+        mut decide: impl FnMut(&SessionKey, &Row) -> Result<Option<Mark>, Error> + Send + 'static,
+    ) -> Result<bool, Error> {
+        self.check_writable()?;
+        let key = self.key().clone();
+        let decide = Decide::new(TurnChange::None, move |row| {
+            let mark = decide(&key, open_row(&key, row)?)?;
+            Ok(mark.iter().map(NewRecord::mark).collect())
+        });
+        Ok(!self.slot.decide(self.store.inner(), decide)?.is_empty())
+    }
+}
+
+/// Refuses what has no session, or none that takes records.
+pub(crate) fn open_row<'row>(key: &SessionKey, row: Option<&'row Row>) -> Result<&'row Row, Error> {
+    match row {
+        None => Err(Error::SessionNotFound { key: key.clone(), generation: None }),
+        Some(row) if row.state == SessionState::Closed => {
+            Err(Error::SessionClosed { key: key.clone(), generation: row.generation })
+        }
+        Some(row) => Ok(row),
+    }
+}
+
+pub(crate) fn check_length(what: &'static str, text: &str, limit_bytes: usize) -> Result<(), Error> {
+    let length_bytes = text.len();
+    if length_bytes > limit_bytes { Err(Error::MarkTooLong { what, length_bytes, limit_bytes }) } else { Ok(()) }
+}
+
+/// Refuses a reason that no mark holds.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
+    check_length("reason", reason, TEXT_BYTES_MAX)
+}

@@ -1,0 +1,250 @@
+//! What a start finds: sessions to resume, how often this store was started lately, whether the last stop was clean.
+//!
+//! Starts and stops are marks in the session `~store`, so that they are as durable as everything else.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::fs::OpenMode;
+use crate::key::SessionKey;
+use crate::mark::Mark;
+use crate::record::NewRecord;
+use crate::registry::Row;
+use crate::resume::{NewReason, ResumePolicy, Route, RoutePolicy, Verdict};
+use crate::status::SessionState;
+use crate::store::commit::Job;
+use crate::store::inner::Inner;
+use crate::store::{Listed, Session, Store};
+use crate::timestamp::Timestamp;
+use crate::transcript::reader::Item;
+
+/// Where the store keeps marks of its own.
+const STORE_KEY: &str = "~store";
+/// Marks of `~store` that are read at a start.
+const STARTS_MAX: usize = 1000;
+
+/// What this process knows of its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    /// The process before it closed the store, or there was none.
+    clean: bool,
+    /// Starts before this one that found sessions to resume, newest first.
+    found: Vec<Timestamp>,
+    /// This one has said so.
+    told: bool,
+}
+
+/// What a start may resume.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Resumable {
+    /// Interrupted or pending, not suspended, fresh, not run by anybody: by the age of what is to be resumed, oldest first.
+    pub offered: Vec<Row>,
+    /// Too old; their marks stay.
+    pub stale: Vec<Row>,
+    /// Resumed too often without a successful turn: suspended just now.
+    pub suspended: Vec<Row>,
+    /// Could not be looked at or suspended.
+    pub failed: Vec<(SessionKey, Error)>,
+    /// Too many starts found sessions to resume: those that would have been offered. Their marks stay.
+    pub held_back: Vec<Row>,
+}
+
+impl Store {
+    /// Returns what is to be resumed, once at the start of a gateway, and notes the start. The time and the policy are the
+    /// caller's; a session at the limit of tries is suspended instead of offered.
+    ///
+    /// Costs what [`sessions`](Self::sessions) does, one fdatasync, and one for each session suspended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the folder can not be listed; those of an append, when the start can not be noted.
+    pub fn resume_candidates(&self, now: Timestamp, policy: &ResumePolicy) -> Result<Resumable, Error> {
+        self.inner().check_writable()?;
+        let mut resumable = Resumable::default();
+        for row in self.newest_rows(&mut resumable.failed)? {
+            let session = self.session(&row.key)?;
+            let verdict = policy.judge(&row, now);
+            if verdict == Verdict::Nothing || session.is_running()? {
+                continue;
+            }
+            match verdict {
+                Verdict::Resume => resumable.offered.push(row),
+                Verdict::Stale => resumable.stale.push(row),
+                _ => {
+                    let reason = format!("{} resumes without a finished turn", row.status.resume_attempts);
+                    match session.suspend(&reason).and_then(|_| session.row()) {
+                        Ok(row) => resumable.suspended.push(row),
+                        Err(error) => resumable.failed.push((session.key().clone(), error)),
+                    }
+                }
+            }
+        }
+        for rows in [&mut resumable.offered, &mut resumable.stale] {
+            rows.sort_by_key(crate::resume::since);
+        }
+        let mut start = self.note_start(now)?;
+        if !resumable.offered.is_empty() {
+            if !start.told {
+                let sessions = u64::try_from(resumable.offered.len()).unwrap_or(u64::MAX);
+                append_own(self.inner(), &Mark::ResumesFound { sessions }, Some(now))?;
+                start.told = true;
+                start.found.insert(0, now);
+                *self.inner().start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner) = Some(start.clone());
+            }
+            if policy.is_broken(&start.found, now) {
+                resumable.held_back = std::mem::take(&mut resumable.offered);
+            }
+        }
+        Ok(resumable)
+    }
+
+    /// For gateways that use no turns: after an unclean stop, marks every session with activity within `window` to be resumed,
+    /// and returns their keys. After a clean one it marks none. Sessions that are pending, suspended or run by somebody are
+    /// left as they are. Notes the start; call it before [`resume_candidates`](Self::resume_candidates).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resume_candidates`](Self::resume_candidates).
+    pub fn mark_recent(&self, window: Duration, now: Timestamp) -> Result<Vec<SessionKey>, Error> {
+        self.inner().check_writable()?;
+        if self.note_start(now)?.clean {
+            return Ok(Vec::new());
+        }
+        let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        let mut marked = Vec::new();
+        for row in self.newest_rows(&mut Vec::new())? {
+            let is_recent = now.unix_ms().saturating_sub(row.updated.unix_ms()) <= window_ms;
+            if !is_recent || !matches!(row.state, SessionState::Open | SessionState::Interrupted) {
+                continue;
+            }
+            let session = self.session(&row.key)?;
+            if !session.is_running()? {
+                session.mark_resume_pending("unclean stop")?;
+                marked.push(session.key().clone());
+            }
+        }
+        Ok(marked)
+    }
+
+    /// The rows of the newest generations, the store's own left out.
+    fn newest_rows(&self, failed: &mut Vec<(SessionKey, Error)>) -> Result<Vec<Row>, Error> {
+        let mut rows: Vec<Row> = Vec::new();
+        for listed in self.sessions()? {
+            match listed {
+                Listed::Session(row) if row.key.starts_with('~') => {}
+                Listed::Session(row) => {
+                    rows.retain(|older| older.key != row.key);
+                    rows.push(row);
+                }
+                Listed::Unreadable { error, .. } => failed.push((store_key(), error)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Notes the start of this process, once, and says what came before it.
+    fn note_start(&self, now: Timestamp) -> Result<Start, Error> {
+        let mut start = self.inner().start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner);
+        if let Some(start) = &*start {
+            return Ok(start.clone());
+        }
+        let (mut clean, mut found, mut is_newest) = (true, Vec::new(), true);
+        let own = self.session(STORE_KEY)?;
+        let marks = match own.backward() {
+            Ok(marks) => Some(marks),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        for item in marks.into_iter().flatten().take(STARTS_MAX) {
+            let Item::Record(record) = item? else { continue };
+            match record.as_mark() {
+                Some(Mark::ResumesFound { .. }) => found.push(record.ts()),
+                Some(mark @ (Mark::Started | Mark::Stopped)) => {
+                    clean = if is_newest { mark == Mark::Stopped } else { clean };
+                    is_newest = false;
+                }
+                _ => {}
+            }
+        }
+        append_own(self.inner(), &Mark::Started, Some(now))?;
+        Ok(start.insert(Start { clean, found, told: false }).clone())
+    }
+}
+
+/// Appends to `~store` and lets go of it: the next process may start before this one has ended.
+fn append_own(inner: &Inner, mark: &Mark, now: Option<Timestamp>) -> Result<(), Error> {
+    let slot = inner.slot(&store_key());
+    let record = NewRecord::mark(mark);
+    let records = vec![if let Some(now) = now { record.at(now) } else { record }];
+    slot.submit(inner, Job::Append { records, durability: crate::Durability::Sync })?;
+    slot.submit(inner, Job::Release).map(drop)
+}
+
+pub(crate) fn has_noted_start(inner: &Inner) -> bool {
+    inner.start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner).is_some()
+}
+
+/// Notes that this process, which noted its start, has closed the store.
+pub(crate) fn note_stop(inner: &Inner) -> Result<(), Error> {
+    append_own(inner, &Mark::Stopped, None)?;
+    inner.start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner).take();
+    Ok(())
+}
+
+pub(crate) fn store_key() -> SessionKey {
+    SessionKey::new(STORE_KEY).unwrap_or_else(|_| unreachable!("it is a key"))
+}
+
+impl Session {
+    /// Says whether somebody runs the session: a turn of this store, or another process that holds its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn is_running(&self) -> Result<bool, Error> {
+        if self.slot.turn().is_some() {
+            return Ok(true);
+        }
+        if self.slot.durable_seq().is_some() {
+            // The lock is ours.
+            return Ok(false);
+        }
+        let inner = self.store.inner();
+        match inner.layout.fs.open(&inner.layout.lock(self.key()), OpenMode::Read) {
+            // Held for a moment only; whoever wants it then tries again.
+            Ok(file) => Ok(!file.try_lock().unwrap_or(false)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(crate::fs::PathError {
+                operation: "open lock",
+                path: inner.layout.lock(self.key()),
+                source: std::sync::Arc::new(error),
+            }
+            .into()),
+        }
+    }
+
+    /// Decides where a message goes, and closes the newest generation if it is not there: the next append begins another.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reset`](Self::reset) and [`row`](Self::row).
+    pub fn route(&self, now: Timestamp, policy: &RoutePolicy) -> Result<Route, Error> {
+        let row = match self.row() {
+            Ok(row) => Some(row),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        if self.slot.turn().is_some() {
+            return Ok(Route::Same);
+        }
+        let route = policy.route(row.as_ref(), now);
+        match route {
+            Route::New(NewReason::Closed) | Route::First | Route::Same | Route::Resume => {}
+            Route::New(reason) => {
+                self.reset(reason.name())?;
+            }
+        }
+        Ok(route)
+    }
+}
