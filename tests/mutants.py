@@ -5,7 +5,7 @@ Each deliberate bug is a replacement in a copy of the tree, never a switch in th
 fresh seeds, or run under explored schedules (tests/schedules.rs), until a promise is seen broken; a bug that survives is a hole
 in the simulation, or in the schedules.
 
-usage: mutants.py [--seeds N] [--states N] [--schedules N] [--kind simulation|schedules] [--only NAME]
+usage: mutants.py [--seeds N] [--states N] [--schedules N] [--kind simulation|schedules|tests] [--only NAME]
 """
 
 import argparse
@@ -19,7 +19,8 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs", "src/transcript/scan.rs"
-EDGE, REPAIR = "src/transcript/edge.rs", "src/repair.rs"
+EDGE, REPAIR, STATUS = "src/transcript/edge.rs", "src/repair.rs", "src/status.rs"
+DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/inner.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -57,13 +58,21 @@ BUGS = {
     "a repair's original not kept": (REPAIR, "let quarantine = set_aside(inner, &path, &mut source, &name)?;", "let quarantine = name;"),
     "a repair marks no gap": (REPAIR, "new.put_gap(from_seq, to_seq, now)?;", "let _ = (from_seq, to_seq);"),
     "a repair in place": (REPAIR, "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;", "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;\n        inner.layout.fs.open(&path, OpenMode::Write).context(\"open\", &path)?.set_len(0).context(\"truncate\", &path)?;"),
-    "a birth replaces": (WRITER, "temp.persist_new(&path)", "temp.replace(&path)"),
     "a failed write not taken back": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "std::io::Result::Ok(())"),
     "a commit resumes behind another's": (WRITER, "self.check_ours()?;", ""),
+    "a mark not synced": (COMMIT, "let result = self.commit_all(&mut appends, true, now);", "let result = self.commit_all(&mut appends, false, now);"),
+    "a cleared mark not written": ("src/store/marks.rs", "row.status.pending.as_ref().map(|_| Mark::ResumeCleared)", "row.status.pending.as_ref().and(None)"),
+    "a cleared mark lost by the fold": (STATUS, "Mark::ResumeCleared => self.pending = None,", "Mark::ResumeCleared => {}"),
+    "the counter reset by a failed turn": (STATUS, "if *outcome == Outcome::Success {", "if *outcome != Outcome::Interrupted {"),
+    "suspended lost with the registry": (RECOVER, "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };", "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };\n                let mark = mark.filter(|mark| !matches!(mark, Mark::Suspended { .. }));"),
+    "a suspended session begins a turn": ("src/store/turns.rs", "                refuse_suspended(&key, row)?;", "                let _ = row;"),
+    "written behind a reset": (COMMIT, "self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);", ""),
+    "a drained turn that failed stays pending": ("src/store/turns.rs", "if outcome != Outcome::Success && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && drained.load(Ordering::Acquire) {"),
+    "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
+    "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
 }
 
-COMMIT, INNER = "src/store/commit.rs", "src/store/inner.rs"
 
 # Bugs that need two threads in one order: name: (file, what stands there, what stands there instead)
 RACES = {
@@ -86,6 +95,15 @@ RACES = {
     "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        registry.rows = merged;", "            }\n        }\n        registry.rows = merged;"),
     "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
     "readers hold a row of later against the file": (INNER, "        let row = self.row(key, generation);\n        Arc::new(move |id| row.as_ref()", "        let me = Weak::clone(&self.me);\n        let key = key.clone();\n        Arc::new(move |id| me.upgrade().and_then(|inner| inner.row(&key, generation)).as_ref()"),
+}
+
+# What takes a clock that waits: caught by tests/turns.rs. The same form.
+RULES = {
+    "a drain that marks after the wait": (DRAIN, "        let others: Vec<_> = others.into_iter().collect();", "        let others: Vec<_> = others.into_iter().collect();\n        drop(sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| !state.running.is_empty()));"),
+    "a drain lets turns begin": ("src/store/turns.rs", "        if state.draining {", "        if false {"),
+    "a boundary that is stale": ("src/resume.rs", "age_ms <= self.fresh_seconds", "age_ms < self.fresh_seconds"),
+    "a start is noted at every question": ("src/store/resumes.rs", "            if !start.told {", "            if true {"),
+    "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
 
 # What the bug "poison not set" needs: a writer that forgets its failure.
@@ -133,6 +151,19 @@ def explore(tree, target, options):
     return ["%s: %s %s" % tuple(part.decode() for part in found) for found in broken] or [0]
 
 
+def test(tree, target, _options):
+    """Returns which tests failed."""
+    command = ["cargo", "test", "--no-default-features", "--test", "turns"]
+    flags = dict(os.environ, CARGO_TARGET_DIR=target, RUST_BACKTRACE="0")
+    if subprocess.run(command + ["--no-run", "--quiet"], cwd=tree, env=flags, stderr=subprocess.DEVNULL).returncode:
+        sys.exit("the copy does not build")
+    try:
+        done = subprocess.run(command, cwd=tree, env=flags, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300)
+    except subprocess.TimeoutExpired:
+        return ["no end"]
+    return [name.decode() for name in re.findall(rb"test (\w+) \.\.\. FAILED", done.stdout)] or [0]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
@@ -141,7 +172,7 @@ def main():
     parser.add_argument("--kind", default="")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    kinds = {"simulation": (BUGS, simulate), "schedules": (RACES, explore)}
+    kinds = {"simulation": (BUGS, simulate), "schedules": (RACES, explore), "tests": (RULES, test)}
     survivors, tried = [], 0
     with tempfile.TemporaryDirectory() as folder:
         tree, target = os.path.join(folder, "tree"), os.environ.get("CARGO_TARGET_DIR") or os.path.join(folder, "target")
@@ -164,7 +195,7 @@ def main():
                 open(writer, "w").write(writer_source)
             open(path, "w").write(source)
             found, tried = all(caught), tried + 1
-            unit = "caught in %s" if run is explore else "caught after %s worlds"
+            unit = "caught after %s worlds" if run is simulate else "caught in %s"
             print("%-50s %s" % (name, unit % ", ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
             if not found:
                 survivors.append(name)

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use sesslog::Durability;
-use sesslog::Store;
 use sesslog::sim::Chance;
+use sesslog::{Durability, Outcome, Store};
 
 use super::model::Model;
 use super::program::{Body, Step, What};
+use super::turns::{Change, Turns};
 use super::{STORE, Tally, World, options};
 
 const SESSIONS: usize = 2;
@@ -36,6 +36,10 @@ fn alphabet() -> Vec<Step> {
         on_first(What::FlushStore),
         on_first(What::Close),
         on_first(What::Rebuild),
+        on_first(What::Change(Change::Begin(vec![Body::Letters(20)]))),
+        on_first(What::Change(Change::Finish(Outcome::Success, vec![Body::Letters(20)]))),
+        on_first(What::Change(Change::Pending)),
+        on_first(What::Change(Change::Reset)),
     ]
 }
 
@@ -91,12 +95,13 @@ impl Search {
         let mut world = World { models: vec![Model::default(); SESSIONS], ..World::new() };
         let mut stores: [Option<Store>; 2] = [options(&world.fs).open(STORE).ok(), None];
         let Some((last, first)) = steps.split_last() else { return Ok(()) };
+        let mut turns = Turns::new();
         let mut run = |world: &mut World, step: &Step| {
             let store = &mut stores[step.process];
             if store.is_none() {
                 *store = options(&world.fs).open(STORE).ok();
             }
-            world.step(store, step)
+            world.step(store, &mut turns, step)
         };
         for step in first {
             run(&mut world, step).map_err(story)?;
@@ -162,6 +167,11 @@ fn is_lock(path: &Path) -> bool {
 fn moments(world: &World, before: &[Model]) -> Vec<World> {
     let mut unfinished = world.models.clone();
     for (model, before) in unfinished.iter_mut().zip(before) {
+        if model.generation != before.generation {
+            *model = Model { reset_in_doubt: true, ..before.clone() };
+            continue;
+        }
+        model.status.extend(before.status.iter().cloned());
         for (at, submitted) in model.submitted.iter_mut().enumerate() {
             let known = before.submitted.get(at);
             submitted.promised = known.is_some_and(|known| known.promised);

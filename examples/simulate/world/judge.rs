@@ -77,8 +77,11 @@ impl World {
         if report.worst() == Some(Severity::Damage) {
             return Err(format!("a crash is called damage: {:?}", report.findings));
         }
-        for (key, model) in KEYS.iter().zip(&mut self.models) {
-            let found = model::found(&reader, key)?.unwrap_or_default();
+        for (number, key) in KEYS.iter().enumerate().take(self.models.len()) {
+            self.check_status(&reader, number)?;
+            let model = &mut self.models[number];
+            model.check_closed(&reader, key)?;
+            let found = model::found_in(&reader, key, model.generation)?.unwrap_or_default();
             model.check(key, &found)?;
             // What did not survive the crash was never promised, and is gone for good.
             model.submitted.retain(|submitted| found.iter().any(|found| found.body == submitted.body));
@@ -98,13 +101,17 @@ impl World {
             let receipt = session.append(record).map_err(|error| format!("{key}: append after the crash: {error}"))?;
             let model = &mut self.models[number];
             model.submitted.push(Submitted { body, promised: true, seq: Some(receipt.seq) });
-            let found = model::found(&store, key)?.unwrap_or_default();
+            if receipt.generation != model.generation {
+                return Err(format!("{key}: appended to generation {}, not {}", receipt.generation, model.generation));
+            }
+            let found = model::found_in(&store, key, model.generation)?.unwrap_or_default();
             model.check(key, &found)?;
             if thorough {
                 model::agree(&store, key, &found)?;
             }
             tally.acked += model.submitted.iter().filter(|submitted| submitted.promised).count() as u64;
             model.settle(found);
+            self.check_status(&store, number)?;
         }
         self.check_bytes_kept(&before, tally)?;
         if thorough { self.check_registry(&store) } else { Ok(()) }

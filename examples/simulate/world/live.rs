@@ -8,6 +8,7 @@ use sesslog::{
 
 use super::model::{self, Submitted};
 use super::program::{Body, Life, Step, What};
+use super::turns::Turns;
 use super::{KEYS, STORE, Tally, World, options};
 
 impl World {
@@ -23,12 +24,13 @@ impl World {
             self.models.iter_mut().for_each(|model| model.failed = true);
         }
         let mut stores: Vec<Option<Store>> = Vec::new();
+        let mut turns = Turns::new();
         for max in &life.writers_max {
             stores.push(options(&self.fs).open_writers_max(*max).open(STORE).ok());
         }
         for step in &life.steps {
             if let Some(store) = stores.get_mut(step.process) {
-                self.step(store, step)?;
+                self.step(store, &mut turns, step)?;
             }
         }
         tally.meet(&self.fs);
@@ -36,11 +38,11 @@ impl World {
             // The processes die with the power, or just before it without a word.
             self.fs.cut_power_at(Some(self.fs.operations()));
         }
-        drop(stores);
+        drop((turns, stores));
         Ok(())
     }
 
-    pub(super) fn step(&mut self, process: &mut Option<Store>, step: &Step) -> Result<(), String> {
+    pub(super) fn step(&mut self, process: &mut Option<Store>, turns: &mut Turns, step: &Step) -> Result<(), String> {
         let Some(store) = process else {
             *process = options(&self.fs).open(STORE).ok();
             return Ok(());
@@ -49,7 +51,9 @@ impl World {
         let session = store.session(key).map_err(|error| error.to_string())?;
         self.tell(|| format!("  process {} {key:?} {:?}", step.process, step.what));
         match &step.what {
+            What::Append { .. } | What::Read | What::Repair if self.models[number].reset_in_doubt => {}
             What::Append { bodies, durability } => self.append(&session, number, bodies, *durability),
+            What::Change(change) => self.change(&store.clone(), turns, (step.process, number), change)?,
             What::Flush => self.models[number].failed |= session.flush().is_err(),
             What::Release => self.models[number].failed |= session.release().is_err(),
             What::Reopen => {
@@ -66,8 +70,9 @@ impl World {
             What::Look => self.look_beside_writers()?,
             What::Read => {
                 // An error is one of the faults', or the power's.
-                if let Ok(found) = model::found(store, key) {
-                    self.models[number].check(key, &found.unwrap_or_default())?;
+                let model = &self.models[number];
+                if let Ok(found) = model::found_in(store, key, model.generation) {
+                    model.check(key, &found.unwrap_or_default())?;
                 }
             }
             What::Repair => {
@@ -79,6 +84,7 @@ impl World {
             }
             What::Clock { by_ms } => self.fs.turn_clock(*by_ms),
             What::Close => {
+                turns.retain(|(process, _), _| *process != step.process);
                 if !store.close().is_ok_and(|flushed| flushed.failures.is_empty()) {
                     self.models.iter_mut().for_each(|model| model.failed = true);
                 }

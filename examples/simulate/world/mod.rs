@@ -11,6 +11,7 @@ mod model;
 pub mod program;
 mod rot;
 mod shrink;
+pub mod turns;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -6,11 +6,20 @@ use sesslog::sim::SimFs;
 use sesslog::{Item, ReadOptions, Store};
 
 use super::STORE;
+use super::turns::Status;
 
 /// What is known of one session.
-#[derive(Debug, Default, Clone, Hash)]
+#[derive(Debug, Clone, Hash)]
 pub struct Model {
-    /// In the order of their submission.
+    /// The generation that takes records, made already or not.
+    pub generation: u64,
+    /// Those that a reset closed, with what was submitted to them.
+    pub closed: Vec<(u64, Vec<Submitted>)>,
+    /// It is not known whether a reset was kept; until it is, the session is left alone.
+    pub reset_in_doubt: bool,
+    /// What its marks may have come to.
+    pub status: Vec<Status>,
+    /// Of this generation, in the order of their submission.
     pub submitted: Vec<Submitted>,
     /// Some write or sync failed: records in the middle may be missing.
     pub failed: bool,
@@ -32,7 +41,46 @@ pub struct Found {
     pub body: String,
 }
 
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            generation: 1,
+            closed: Vec::new(),
+            reset_in_doubt: false,
+            status: vec![Status::default()],
+            submitted: Vec::new(),
+            failed: false,
+        }
+    }
+}
+
 impl Model {
+    /// A reset was kept: what it closed is durable.
+    pub fn close_generation(&mut self) {
+        let mut closed = std::mem::take(&mut self.submitted);
+        if !self.failed {
+            for submitted in &mut closed {
+                submitted.promised = true;
+            }
+        }
+        self.closed.push((self.generation, closed));
+        self.generation += 1;
+        self.status = vec![Status::default()];
+    }
+
+    /// Closed generations are still there.
+    pub fn check_closed(&self, store: &Store, key: &str) -> Result<(), String> {
+        for (generation, submitted) in &self.closed {
+            let found = found_in(store, key, *generation)?.unwrap_or_default();
+            let lost =
+                |submitted: &&Submitted| submitted.promised && !found.iter().any(|found| found.body == submitted.body);
+            if let Some(lost) = submitted.iter().find(lost) {
+                return Err(format!("{key} generation {generation}: promised {} is gone", lost.body));
+            }
+        }
+        Ok(())
+    }
+
     /// Acknowledged is a subset of found is a subsequence (without failures: a prefix) of submitted, each at the seq of its
     /// receipt.
     pub fn check(&self, key: &str, found: &[Found]) -> Result<(), String> {
@@ -71,10 +119,10 @@ impl Model {
     }
 }
 
-/// The caller's records; `None` when there is no such session.
-pub fn found(store: &Store, key: &str) -> Result<Option<Vec<Found>>, String> {
+/// The caller's records of a generation; `None` when it was not made yet.
+pub fn found_in(store: &Store, key: &str, generation: u64) -> Result<Option<Vec<Found>>, String> {
     let session = store.session(key).map_err(|error| error.to_string())?;
-    let records = match session.records() {
+    let records = match session.read(&ReadOptions::new().generation(generation)) {
         Ok(records) => records,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(format!("{key}: {error}")),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use sesslog::Durability;
 use sesslog::sim::{Chance, SimFault, SimOp};
+use sesslog::{Durability, Outcome};
 
 use super::KEYS;
+use super::turns::Change;
 
 pub const OPS: [SimOp; 11] = [
     SimOp::Open,
@@ -78,6 +79,7 @@ pub enum What {
     Clock {
         by_ms: i64,
     },
+    Change(Change),
 }
 
 /// The shape of a record's body.
@@ -187,7 +189,7 @@ pub fn fault(chance: &mut Chance) -> (SimOp, u64, SimFault) {
 impl Step {
     fn random(chance: &mut Chance, processes: u64) -> Self {
         let (process, key) = (size(chance.below(processes)), size(chance.below(KEYS.len() as u64)));
-        let what = match chance.below(24) {
+        let what = match chance.below(34) {
             0..=12 => {
                 let count = if chance.one_in(2) { 1 } else { 1 + chance.below(5) };
                 let durability = if chance.one_in(3) { Durability::Buffered } else { Durability::Sync };
@@ -201,9 +203,35 @@ impl Step {
             20 => What::Look,
             21 => pick(chance, &[What::Read, What::Read, What::Repair]),
             22 => What::Clock { by_ms: if chance.one_in(2) { -86_400_000 } else { 3_600_000 } },
+            23..=32 => What::Change(Change::random(chance)),
             _ => What::Close,
         };
         Self { process, key, what }
+    }
+}
+
+impl Change {
+    fn random(chance: &mut Chance) -> Self {
+        let outcomes = [
+            Outcome::Success,
+            Outcome::Success,
+            Outcome::Failed,
+            Outcome::Partial,
+            Outcome::Interrupted,
+            Outcome::Error,
+        ];
+        let bodies = |chance: &mut Chance| (0..chance.below(3)).map(|_| Body::random(chance)).collect();
+        match chance.below(16) {
+            0..=4 => Self::Begin(bodies(chance)),
+            5..=7 => Self::Finish(pick(chance, &outcomes), bodies(chance)),
+            8 => Self::Abandon,
+            9 | 10 => Self::Pending,
+            11 => Self::Clear,
+            12 => pick(chance, &[Self::Suspend, Self::Lift, Self::Lift]),
+            13 => Self::Attempt,
+            14 => Self::Reset,
+            _ => Self::Drain,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use sesslog::{NewRecord, Progress, Severity, Store, VerifyOptions};
 
 use super::model::{self, Found};
 use super::program::{self, size};
+use super::turns::Status;
 use super::{KEYS, STORE, Tally, World, options};
 
 /// One broken promise of the disk.
@@ -99,7 +100,7 @@ impl World {
         if !model::quarantine(&self.fs).iter().any(|(_, bytes)| *bytes == rot.new) {
             return Err("the original is nowhere".to_owned());
         }
-        let found = model::found(&store, key)?.unwrap_or_default();
+        let found = model::found_in(&store, key, self.models[rot.key].generation)?.unwrap_or_default();
         for record in sound {
             if !found.contains(record) {
                 return Err(format!("{record:?} was readable before; found {found:?}"));
@@ -113,6 +114,12 @@ impl World {
             return Err(format!("{invented:?} was invented"));
         }
         model.settle(found);
+        // A mark may be among what is lost.
+        let row = session.row().map_err(|error| error.to_string())?;
+        model.status = vec![Status::of(&row)];
+        if row.state == sesslog::SessionState::Closed {
+            model.close_generation();
+        }
         drop(store);
         // Another life: what the repair left survives a crash, is sound, and can be written to.
         self.fs.crash(chance);
@@ -165,6 +172,9 @@ impl Rot {
         let (path, old) = program::pick(chance, &non_empty(model::transcripts(&world.fs))?);
         let text = String::from_utf8_lossy(&old);
         let key = KEYS.iter().position(|key| text.contains(&format!("\"key\":\"{key}\"")))?;
+        // The generation that takes records; what is closed is read in the same way.
+        let generation = world.models[key].generation;
+        path.to_string_lossy().ends_with(&format!(".{generation}.jsonl")).then_some(())?;
         let mut new = old.clone();
         let starts: Vec<_> = std::iter::once(0)
             .chain(new.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
