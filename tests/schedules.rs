@@ -25,6 +25,8 @@ mod world;
 mod closing;
 #[path = "schedules/commits.rs"]
 mod commits;
+#[path = "schedules/draining.rs"]
+mod draining;
 #[path = "schedules/failures.rs"]
 mod failures;
 #[path = "schedules/sharing.rs"]
