@@ -59,7 +59,6 @@ BUGS = {
     "a repair marks no gap": (REPAIR, "new.put_gap(from_seq, to_seq, now)?;", "let _ = (from_seq, to_seq);"),
     "a repair in place": (REPAIR, "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;", "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;\n        inner.layout.fs.open(&path, OpenMode::Write).context(\"open\", &path)?.set_len(0).context(\"truncate\", &path)?;"),
     "a failed write not taken back": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "std::io::Result::Ok(())"),
-    "a commit resumes behind another's": (WRITER, "self.check_ours()?;", ""),
     "a mark not synced": (COMMIT, "let result = self.commit_all(&mut appends, true, now);", "let result = self.commit_all(&mut appends, false, now);"),
     "a cleared mark not written": ("src/store/marks.rs", "row.status.pending.as_ref().map(|_| Mark::ResumeCleared)", "row.status.pending.as_ref().and(None)"),
     "a cleared mark lost by the fold": (STATUS, "Mark::ResumeCleared => self.pending = None,", "Mark::ResumeCleared => {}"),
