@@ -69,7 +69,6 @@ BUGS = {
     "a drained turn that failed stays pending": ("src/store/turns.rs", "if outcome != Outcome::Success && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && drained.load(Ordering::Acquire) {"),
     "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
-    "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
 }
 
 
@@ -92,6 +91,7 @@ RACES = {
     "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
     "what is folded during a save is thought saved": (INNER, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
     "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        registry.rows = merged;", "            }\n        }\n        registry.rows = merged;"),
+    "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
     "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
     "readers hold a row of later against the file": (INNER, "        let row = self.row(key, generation);\n        Arc::new(move |id| row.as_ref()", "        let me = Weak::clone(&self.me);\n        let key = key.clone();\n        Arc::new(move |id| me.upgrade().and_then(|inner| inner.row(&key, generation)).as_ref()"),
 }
@@ -133,21 +133,22 @@ def simulate(tree, target, options):
 
 
 def explore(tree, target, options):
-    """Returns in which schedule of which test the promise was broken first."""
+    """Returns for each fresh seed in which schedule of which test a promise was broken first, 0 where none was."""
     flags = dict(os.environ, CARGO_TARGET_DIR=os.path.join(target, "shuttle"), RUSTFLAGS="--cfg shuttle", RUST_BACKTRACE="0")
     command = ["cargo", "test", "--release", "--quiet", "--no-default-features", "--features", "sim", "--test", "schedules"]
     done = subprocess.run(command + ["--no-run"], cwd=tree, env=flags, stderr=subprocess.PIPE)
     if done.returncode:
         sys.exit("the copy does not build:\n" + done.stderr.decode()[-3000:])
-    seed, text = random.randrange(1 << 40), b""
-    flags.update(SHUTTLE_RANDOM_SEED=str(seed), SESSLOG_SCHEDULES=str(options.schedules))
-    try:
-        run = subprocess.run(command, cwd=tree, env=flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
-        text = run.stdout
-    except subprocess.TimeoutExpired as late:
-        sys.exit("no end after 900 s:\n" + (late.stdout or b"").decode()[-3000:])
-    broken = re.findall(rb"(\w+): broken in (\w+) schedule (\d+)", text)
-    return ["%s: %s %s" % tuple(part.decode() for part in found) for found in broken] or [0]
+    caught = []
+    for _ in range(options.seeds):
+        flags.update(SHUTTLE_RANDOM_SEED=str(random.randrange(1 << 40)), SESSLOG_SCHEDULES=str(options.schedules))
+        try:
+            run = subprocess.run(command, cwd=tree, env=flags, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+        except subprocess.TimeoutExpired as late:
+            sys.exit("no end after 900 s:\n" + (late.stdout or b"").decode()[-3000:])
+        broken = re.findall(rb"(\w+): broken in (\w+) schedule (\d+)", run.stdout)
+        caught.append(", ".join("%s %s %s" % tuple(part.decode() for part in found) for found in broken[:2]) or 0)
+    return caught
 
 
 def test(tree, target, _options):
@@ -195,7 +196,7 @@ def main():
             open(path, "w").write(source)
             found, tried = all(caught), tried + 1
             unit = "caught after %s worlds" if run is simulate else "caught in %s"
-            print("%-50s %s" % (name, unit % ", ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
+            print("%-50s %s" % (name, unit % "; ".join(map(str, caught)) if found else "SURVIVED: %s" % caught), flush=True)
             if not found:
                 survivors.append(name)
     print("%d bugs, %d survived" % (tried, len(survivors)))
