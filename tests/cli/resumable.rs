@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use sesslog::Timestamp;
 use sesslog::resume::ResumePolicy;
+use sesslog::{SessionKey, Timestamp};
 
 use super::{Bench, everything, names};
 
@@ -108,4 +108,18 @@ fn the_stores_own_session_is_hidden_and_looked_after() {
     bytes[20] ^= 1;
     fs::write(path, bytes).unwrap();
     bench.run(&["verify"]).expect(3);
+}
+
+#[test]
+fn two_who_look_do_not_take_each_other_for_a_writer() {
+    let bench = Bench::interrupted();
+    // As a killed writer leaves it.
+    let name = format!("{}.lock", SessionKey::new("k").unwrap().file_stem());
+    let lock = fs::File::create(bench.store().join("locks").join(name)).unwrap();
+    let verdict = || bench.run(&["resumable", "--json"]).expect(0).of_type("session")[0]["verdict"].clone();
+    assert!(lock.try_lock_shared().is_ok());
+    assert_eq!((verdict(), bench.keys(&["--state", "interrupted"])), (json!("resume"), vec!["k".to_owned()]));
+    lock.unlock().unwrap();
+    assert!(lock.try_lock().is_ok());
+    assert_eq!((verdict(), bench.keys(&["--state", "running"])), (json!("running"), vec!["k".to_owned()]));
 }
