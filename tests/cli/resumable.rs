@@ -108,6 +108,11 @@ fn the_stores_own_session_is_hidden_and_looked_after() {
     bytes[20] ^= 1;
     fs::write(path, bytes).unwrap();
     bench.run(&["verify"]).expect(3);
+    // What is left to say is said.
+    fs::remove_file(bench.store().join("registry.jsonl")).unwrap();
+    let run = bench.run(&["resumable", "--json"]).expect(3);
+    assert_eq!(run.of_type("session")[0]["key"], "k");
+    assert!(run.summary()["unreadable"].as_u64() > Some(0), "{run:?}");
 }
 
 #[test]

@@ -110,7 +110,13 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
             _ => &mut summary.exhausted,
         } += 1;
     }
-    summary.held_back = summary.resume > 0 && is_held_back(&store, &policy, now)?;
+    if summary.resume > 0 {
+        match is_held_back(&store, &policy, now) {
+            Ok(held_back) => summary.held_back = held_back,
+            // What there is to resume is known all the same.
+            Err(failure) => unreadable.push(failure),
+        }
+    }
     if output.is_json() {
         for (row, verdict) in &judged {
             output.object("session", &line_of(row, verdict, now))?;
