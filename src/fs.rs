@@ -215,6 +215,15 @@ pub trait FsFile: Debug + Send + Sync {
     ///
     /// The system's.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Says whether someone holds the file's lock, without getting in the way of others who ask. Whoever wants the lock may find
+    /// it taken for a moment.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(!self.try_lock()?)
+    }
     /// Maps the first bytes for reading; `None` where that is not possible. The caller holds the file's lock.
     fn map(&self, length_bytes: u64) -> Option<Map>;
     /// Waits until a write that another process has begun is visible: much longer than that takes, too short to notice.
@@ -393,6 +402,15 @@ impl FsFile for OsFile {
         match self.0.try_lock() {
             Ok(()) => Ok(true),
             Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        // Shared: of two who ask at once, neither may take the other for a holder.
+        match self.0.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
             Err(std::fs::TryLockError::Error(error)) => Err(error),
         }
     }

@@ -8,10 +8,14 @@
 mod append;
 #[path = "cli/look.rs"]
 mod look;
+#[path = "cli/marks.rs"]
+mod marks;
 #[path = "cli/mend.rs"]
 mod mend;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/resumable.rs"]
+mod resumable;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -219,6 +223,21 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Every file and folder under a folder, with its bytes.
+fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.push((entry.path(), Vec::new()));
+            found.extend(everything(&entry.path()));
+        } else {
+            found.push((entry.path(), fs::read(entry.path()).unwrap()));
+        }
+    }
+    found.sort();
+    found
 }
 
 fn names(object: &Value) -> Vec<&str> {

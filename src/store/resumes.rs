@@ -213,7 +213,7 @@ impl Session {
         let inner = self.store.inner();
         match inner.layout.fs.open(&inner.layout.lock(self.key()), OpenMode::Read) {
             // Held for a moment only; whoever wants it then tries again.
-            Ok(file) => Ok(!file.try_lock().unwrap_or(false)),
+            Ok(file) => Ok(file.is_locked().unwrap_or(true)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(crate::fs::PathError {
                 operation: "open lock",

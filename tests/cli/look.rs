@@ -6,20 +6,25 @@ use serde_json::json;
 
 use super::{Bench, names};
 
-const SESSION: [&str; 15] = [
+pub(super) const SESSION: [&str; 20] = [
     "bytes",
     "created",
     "durable_seq",
     "generation",
     "id",
     "key",
+    "labels",
     "last_crc",
     "last_seq",
     "parent",
     "path",
+    "pending",
     "records",
+    "resume_attempts",
     "state",
+    "suspended",
     "title",
+    "turn",
     "type",
     "updated",
 ];

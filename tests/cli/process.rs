@@ -84,6 +84,8 @@ fn a_closed_pipe_ends_quietly() {
         &["tail", "-f", "k"],
         &["info", "k"],
         &["path", "k"],
+        &["label", "k"],
+        &["resumable", "--json"],
         &["verify"],
         &["verify", "--json"],
         &["rebuild-index", "--json", "--dry-run"],

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
-use crate::commands::{append, info, list, path, rebuild_index, repair, show, tail, verify};
+use crate::commands::{
+    append, info, label, list, mark, path, rebuild_index, repair, reset, resumable, show, tail, title, verify,
+};
 use crate::outcome::Failure;
 
 /// Ends the long help of every command.
@@ -56,9 +58,25 @@ pub(crate) enum Command {
     Tail(tail::Args),
     Info(info::Args),
     Path(path::Args),
+    Mark(mark::Args),
+    Resumable(resumable::Args),
+    Reset(reset::Args),
+    Title(title::Args),
+    Label(label::Args),
     Verify(verify::Args),
     RebuildIndex(rebuild_index::Args),
     Repair(repair::Args),
+}
+
+impl Args {
+    /// Reads the command line. Help and version come as errors, too.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let args = Self::try_parse()?;
+        if let Command::Mark(mark) = &args.command {
+            mark.check()?;
+        }
+        Ok(args)
+    }
 }
 
 impl Global {

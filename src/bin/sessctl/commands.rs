@@ -1,13 +1,19 @@
 //! The commands, one file each: arguments, help, and what it does.
 
 pub(crate) mod append;
+pub(crate) mod change;
 pub(crate) mod info;
+pub(crate) mod label;
 pub(crate) mod list;
+pub(crate) mod mark;
 pub(crate) mod path;
 pub(crate) mod rebuild_index;
 pub(crate) mod repair;
+pub(crate) mod reset;
+pub(crate) mod resumable;
 pub(crate) mod show;
 pub(crate) mod tail;
+pub(crate) mod title;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
@@ -27,6 +33,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Tail(args) => tail::run(args, global, output),
         Command::Info(args) => info::run(args, global, output),
         Command::Path(args) => path::run(args, global, output),
+        Command::Mark(args) => mark::run(args, global, output),
+        Command::Resumable(args) => resumable::run(args, global, output),
+        Command::Reset(args) => reset::run(args, global, output),
+        Command::Title(args) => title::run(args, global, output),
+        Command::Label(args) => label::run(args, global, output),
         Command::Verify(args) => verify::run(args, global, output),
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),

@@ -20,17 +20,17 @@ mod lines;
 mod outcome;
 mod progress;
 mod render;
+mod sessions;
+mod table;
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use args::Args;
 use outcome::Outcome;
 use render::Output;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         // Help and version come this way, too, with code 0; a usage error has code 2.
         Err(error) => {

@@ -45,6 +45,8 @@ impl From<&Error> for Outcome {
         match error {
             Error::Partial { source, .. } => Self::from(&**source),
             error if error.is_damage() => Self::Damaged,
+            // Who runs a turn holds its session.
+            Error::TurnRunning { .. } => Self::Busy,
             error if error.is_busy() => Self::Busy,
             error if error.is_not_found() => Self::NotFound,
             _ => Self::Failed,
@@ -118,6 +120,14 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::SessionNotFound { .. } => "sessctl list".to_owned(),
         Error::StoreNotFound { .. } => "name the store with --store DIR or SESSLOG_STORE".to_owned(),
         Error::Poisoned { key, .. } => format!("sessctl verify {}", shell_word(key.as_str())),
+        Error::Suspended { key, .. } => format!("sessctl mark {} release", shell_word(key.as_str())),
+        Error::SessionClosed { key, .. } => {
+            format!("the next append begins the next generation: sessctl append {}", shell_word(key.as_str()))
+        }
+        Error::MarkTooLong { .. } => "say it shorter, and append what is long as a record".to_owned(),
+        Error::TurnRunning { .. } => "wait until the turn has ended, or stop the gateway that runs it".to_owned(),
+        Error::TurnOver { key, .. } => format!("sessctl info {}", shell_word(key.as_str())),
+        Error::Draining => "wait until the gateway has started again".to_owned(),
         Error::Partial { source, .. } => return hint(source),
         _ => return None,
     })

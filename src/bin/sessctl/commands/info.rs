@@ -1,18 +1,23 @@
 //! `sessctl info`
 
+use std::collections::VecDeque;
+
 use serde::Serialize;
-use sesslog::SessionKey;
+use sesslog::{Error, Flag, Item, Mark, ReadOptions, Record, Row, Session, SessionKey, Timestamp};
 
 use crate::args::{EXIT_STATUS, Global, session_key};
-use crate::commands::list::SessionLine;
 use crate::commands::locate;
 use crate::outcome::{Failure, Outcome};
-use crate::render::{Output, escaped};
+use crate::render::{Output, escaped, range_text};
+use crate::sessions::{SessionLine, state_of, title_of};
 
 /// Show what is known of a session
 ///
 /// Counts and sizes cover the transcript up to its end, or up to the first damage; "file bytes" is the size of the whole file.
 /// Whether a transcript is sound says verify.
+///
+/// The last marks follow, the newest last: time, record, mark, and its reason or what else it says. Seals, which a writer leaves
+/// whenever it goes idle, are left out; only the last 10,000 records are looked through. show --marks prints all marks.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXIT_STATUS)]
 pub(crate) struct Args {
@@ -22,7 +27,13 @@ pub(crate) struct Args {
     /// Generation of the key; the newest by default
     #[arg(long, value_name = "G")]
     generation: Option<u64>,
+    /// Number of marks printed at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    marks: usize,
 }
+
+/// Records looked through for marks: a long transcript must not be read whole to find that there are few.
+const LOOK_BACK_RECORDS: u64 = 10_000;
 
 #[derive(Serialize)]
 struct InfoLine<'a> {
@@ -34,6 +45,19 @@ struct InfoLine<'a> {
 #[derive(Default, Serialize)]
 struct Summary {
     sessions: u64,
+    marks: u64,
+    /// There are older ones, or may be.
+    marks_left_out: bool,
+}
+
+#[derive(Serialize)]
+struct MarkLine<'a> {
+    key: &'a str,
+    generation: u64,
+    seq: u64,
+    ts: Timestamp,
+    #[serde(flatten)]
+    mark: serde_json::Map<String, serde_json::Value>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome {
@@ -51,22 +75,55 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
         Ok(metadata) => metadata.len(),
         Err(source) => return Err(Failure::Look { path, source }),
     };
+    let state = state_of(&store, &row)?;
+    let is_newest = session.generation()? == generation;
+    let (marks, left_out) = history(&session, &row, is_newest, args.marks)?;
     summary.sessions = 1;
+    summary.marks = u64::try_from(marks.len()).unwrap_or(u64::MAX);
+    summary.marks_left_out = left_out;
     if output.is_json() {
-        output.object("session", &InfoLine { session: SessionLine::new(&store, &row), file_bytes })?;
+        output.object("session", &InfoLine { session: SessionLine::new(&store, &row, state), file_bytes })?;
+        for (record, mark) in &marks {
+            let (seq, ts, mark) = (record.seq(), record.ts(), fields_of(mark));
+            output.object("mark", &MarkLine { key: &row.key, generation, seq, ts, mark })?;
+        }
         return Ok(Outcome::Done);
     }
+    for (name, value) in fields(&row, state, file_bytes) {
+        if let Some(value) = value {
+            output.line(format!("{name:12} {value}").as_bytes())?;
+        }
+    }
+    output.line(&[b"path         ", path.as_os_str().as_encoded_bytes()].concat())?;
+    for (record, mark) in &marks {
+        let (ts, seq, name, text) = (record.ts(), record.seq(), name_of(mark), text_of(mark));
+        let line = format!("mark         {ts}  {seq}  {name}  {}", escaped(&text));
+        output.line(line.trim_end().as_bytes())?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What is printed of a row, in order.
+fn fields(row: &Row, state: &str, file_bytes: u64) -> [(&'static str, Option<String>); 19] {
+    let status = &row.status;
     let parent = row
         .parent
         .as_ref()
         .map(|parent| format!("{} generation {} up to record {}", escaped(&parent.key), parent.generation, parent.seq));
-    let fields = [
+    let flag = |flag: &Flag| format!("since {}  {}", flag.since, escaped(&flag.reason)).trim_end().to_owned();
+    let labels: Vec<_> = status.labels.iter().map(|label| escaped(label)).collect();
+    [
         ("key", Some(escaped(&row.key).into_owned())),
         ("generation", Some(row.generation.to_string())),
         ("id", Some(escaped(&row.id).into_owned())),
         ("parent", parent),
-        ("title", row.title.as_deref().map(|title| escaped(title).into_owned())),
-        ("state", Some(row.state.name().to_owned())),
+        ("title", title_of(row).map(|title| escaped(title).into_owned())),
+        ("labels", (!labels.is_empty()).then(|| labels.join(", "))),
+        ("state", Some(state.to_owned())),
+        ("open turn", status.turn.map(|turn| format!("since {}  record {}", turn.since, turn.seq))),
+        ("pending", status.pending.as_ref().map(flag)),
+        ("suspended", status.suspended.as_ref().map(flag)),
+        ("tries", (status.resume_attempts > 0).then(|| status.resume_attempts.to_string())),
         ("created", Some(row.created.to_string())),
         ("updated", Some(row.updated.to_string())),
         ("records", Some(row.records.to_string())),
@@ -75,12 +132,74 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
         ("last seq", Some(row.last_seq.to_string())),
         ("last crc", Some(row.last_crc.to_string())),
         ("durable seq", Some(row.durable_seq.to_string())),
-    ];
-    for (name, value) in fields {
-        if let Some(value) = value {
-            output.line(format!("{name:12} {value}").as_bytes())?;
+    ]
+}
+
+/// Returns the last marks but seals, oldest first, and whether there may be more before them.
+fn history(
+    session: &Session,
+    row: &Row,
+    is_newest: bool,
+    count: usize,
+) -> Result<(VecDeque<(Record, Mark)>, bool), Error> {
+    let mut marks = VecDeque::new();
+    let from_seq = row.last_seq.saturating_sub(LOOK_BACK_RECORDS);
+    let mut left_out = from_seq > 0;
+    if is_newest {
+        for item in session.backward()? {
+            let Item::Record(record) = item? else { continue };
+            if record.seq() < from_seq {
+                break;
+            }
+            let Some(mark) = record.as_mark().filter(|mark| *mark != Mark::Sealed) else { continue };
+            if marks.len() == count {
+                left_out = true;
+                break;
+            }
+            marks.push_front((record, mark));
+        }
+    } else {
+        // Only the newest generation is read from its end.
+        let options = ReadOptions::new().generation(row.generation).from_seq(from_seq);
+        for item in session.read(&options)? {
+            let Item::Record(record) = item? else { continue };
+            let Some(mark) = record.as_mark().filter(|mark| *mark != Mark::Sealed) else { continue };
+            marks.push_back((record, mark));
+            if marks.len() > count {
+                left_out = true;
+                marks.pop_front();
+            }
         }
     }
-    output.line(&[b"path         ", path.as_os_str().as_encoded_bytes()].concat())?;
-    Ok(Outcome::Done)
+    Ok((marks, left_out))
+}
+
+/// A mark as JSON, without the summary of a compaction: that may be as long as any record.
+fn fields_of(mark: &Mark) -> serde_json::Map<String, serde_json::Value> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(mark) else { return serde_json::Map::new() };
+    fields.remove("summary");
+    fields
+}
+
+fn name_of(mark: &Mark) -> String {
+    let fields = fields_of(mark);
+    fields.get("mark").and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned()
+}
+
+/// What a mark says beyond its name.
+fn text_of(mark: &Mark) -> String {
+    match mark {
+        Mark::Reset { reason } | Mark::ResumePending { reason } | Mark::Suspended { reason } => reason.clone(),
+        Mark::Title { title } => title.clone(),
+        Mark::Labels { labels } => labels.join(", "),
+        Mark::Gap { from_seq, to_seq } => format!("{} lost", range_text((*from_seq, *to_seq))),
+        Mark::Recovered { bytes, quarantine, .. } => format!("{bytes} bytes to {quarantine}"),
+        Mark::TurnEnded { turn, .. } => {
+            let outcome = fields_of(mark).get("outcome").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+            format!("that of record {turn}: {}", outcome.unwrap_or_default())
+        }
+        Mark::Compacted { keep_from, .. } => format!("up to record {keep_from}"),
+        Mark::ResumesFound { sessions } => sessions.to_string(),
+        _ => String::new(),
+    }
 }

@@ -1,23 +1,25 @@
 //! `sessctl list`
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use sesslog::{Listed, Parent, Row, SessionKey, SessionState, Store, Timestamp};
+use sesslog::{Listed, Row, SessionState, Timestamp};
 
 use crate::args::{EXIT_STATUS, Global};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped};
+use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, state_of, title_of};
+use crate::table;
 
 /// List sessions, newest first
 ///
 /// Prints one line a session: key, generation, state, records, bytes, time of the last record, title. A transcript that can not
 /// be read is reported on standard error and by the exit status.
+///
+/// Of several states that apply one is shown, the first in the order closed, suspended, running (a turn is open and a live writer
+/// holds the session), pending (to be resumed), interrupted (a turn is open and nobody is at it), open.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXIT_STATUS)]
 pub(crate) struct Args {
@@ -27,15 +29,21 @@ pub(crate) struct Args {
     /// Order: times and bytes from high to low, keys from low to high
     #[arg(long, value_enum, default_value_t = Sort::Updated)]
     sort: Sort,
-    /// State of the sessions wanted
+    /// State of the sessions wanted, as shown
     #[arg(long, value_enum)]
     state: Option<State>,
+    /// Label that the sessions must have; given several times, all of them
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
     /// Time within which a session must have been updated: 90s, 30m, 2h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     active: Option<Duration>,
     /// List closed generations of a key, too
     #[arg(long)]
     all_generations: bool,
+    /// List the store's own session, too: ~store, where starts and stops of gateways are kept
+    #[arg(long)]
+    own: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,54 +57,28 @@ enum Sort {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {
     Open,
+    Interrupted,
+    Pending,
+    Suspended,
     Closed,
+    Running,
 }
 
-/// A session as `list` and `info` print it.
-#[derive(Serialize)]
-pub(crate) struct SessionLine<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) generation: u64,
-    id: &'a str,
-    parent: Option<&'a Parent>,
-    state: &'static str,
-    created: Timestamp,
-    updated: Timestamp,
-    records: u64,
-    bytes: u64,
-    last_seq: u64,
-    last_crc: sesslog::Crc,
-    durable_seq: u64,
-    title: Option<&'a str>,
-    pub(crate) path: String,
-}
-
-impl<'a> SessionLine<'a> {
-    pub(crate) fn new(store: &Store, row: &'a Row) -> Self {
-        Self {
-            key: &row.key,
-            generation: row.generation,
-            id: &row.id,
-            parent: row.parent.as_ref(),
-            state: row.state.name(),
-            created: row.created,
-            updated: row.updated,
-            records: row.records,
-            bytes: row.length_bytes,
-            last_seq: row.last_seq,
-            last_crc: row.last_crc,
-            durable_seq: row.durable_seq,
-            title: row.title.as_deref(),
-            path: path_of(store, row).to_string_lossy().into_owned(),
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => SessionState::Open.name(),
+            Self::Interrupted => SessionState::Interrupted.name(),
+            Self::Pending => SessionState::Pending.name(),
+            Self::Suspended => SessionState::Suspended.name(),
+            Self::Closed => SessionState::Closed.name(),
+            Self::Running => RUNNING,
         }
     }
 }
 
-/// Returns the transcript's path without asking the disk for it.
-fn path_of(store: &Store, row: &Row) -> PathBuf {
-    let name = SessionKey::new(&row.key).map(|key| key.file_name(row.generation)).unwrap_or_default();
-    store.path().join(sesslog::format::TRANSCRIPTS_DIR).join(name)
-}
+/// A row, and its state as of now.
+type Shown = (Row, &'static str);
 
 #[derive(Default, Serialize)]
 struct Summary {
@@ -123,14 +105,25 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
         }
     }
     select(&mut rows, args);
+    let mut shown: Vec<Shown> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match state_of(&store, &row) {
+            Ok(state) => shown.push((row, state)),
+            Err(failure) => unreadable.push(failure),
+        }
+    }
+    if let Some(wanted) = args.state {
+        shown.retain(|(_, state)| *state == wanted.name());
+    }
+    shown.truncate(args.limit.unwrap_or(usize::MAX));
     if output.is_json() {
-        for row in &rows {
-            output.object("session", &SessionLine::new(&store, row))?;
+        for (row, state) in &shown {
+            output.object("session", &SessionLine::new(&store, row, state))?;
         }
     } else {
-        print_table(&rows, output)?;
+        print_table(&shown, output)?;
     }
-    summary.sessions = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    summary.sessions = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     for failure in unreadable {
         output.failure(&failure);
         outcome.worsen(Outcome::from(&failure));
@@ -139,21 +132,13 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     Ok(outcome)
 }
 
+/// Leaves the rows wanted, in the order wanted, but for what only a look at the locks can tell.
 fn select(rows: &mut Vec<Row>, args: &Args) {
     if !args.all_generations {
-        let mut newest: HashMap<String, u64> = HashMap::new();
-        for row in rows.iter() {
-            let generation = newest.entry(row.key.clone()).or_default();
-            *generation = row.generation.max(*generation);
-        }
-        rows.retain(|row| newest.get(&row.key) == Some(&row.generation));
+        retain_newest(rows);
     }
-    if let Some(state) = args.state {
-        rows.retain(|row| match state {
-            State::Open => row.state == SessionState::Open,
-            State::Closed => row.state == SessionState::Closed,
-        });
-    }
+    rows.retain(|row| args.own || !is_own(row));
+    rows.retain(|row| args.labels.iter().all(|label| row.status.labels.contains(label)));
     if let Some(active) = args.active {
         let active_ms = i64::try_from(active.as_millis()).unwrap_or(i64::MAX);
         let since = Timestamp::from_unix_ms(Timestamp::now().unix_ms().saturating_sub(active_ms));
@@ -167,42 +152,22 @@ fn select(rows: &mut Vec<Row>, args: &Args) {
         Sort::Key => {}
         Sort::Bytes => rows.sort_by_key(|row| Reverse(row.length_bytes)),
     }
-    rows.truncate(args.limit.unwrap_or(usize::MAX));
 }
 
-fn print_table(rows: &[Row], output: &mut Output) -> Result<(), Failure> {
-    let cells = |row: &Row| {
+fn print_table(shown: &[Shown], output: &mut Output) -> Result<(), Failure> {
+    let cells = |(row, state): &Shown| {
         [
             escaped(&row.key).into_owned(),
             row.generation.to_string(),
-            row.state.name().to_owned(),
+            (*state).to_owned(),
             row.records.to_string(),
             row.length_bytes.to_string(),
             row.updated.to_string(),
-            escaped(row.title.as_deref().unwrap_or_default()).into_owned(),
+            escaped(title_of(row).unwrap_or_default()).into_owned(),
         ]
     };
-    let mut table = Vec::with_capacity(rows.len());
-    // A program that reads the lines wants no header.
-    if std::io::stdout().is_terminal() && !rows.is_empty() {
-        table.push(["KEY", "GEN", "STATE", "RECORDS", "BYTES", "UPDATED", "TITLE"].map(ToOwned::to_owned));
-    }
-    table.extend(rows.iter().map(cells));
-    let mut widths = [0; 7];
-    for row in &table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let [key_width, generation_width, state_width, records_width, bytes_width, updated_width, _] = widths;
-    for [key, generation, state, records, bytes, updated, title] in &table {
-        let line = format!(
-            "{key:key_width$}  {generation:>generation_width$}  {state:state_width$}  {records:>records_width$}  \
-             {bytes:>bytes_width$}  {updated:updated_width$}  {title}"
-        );
-        output.line(line.trim_end().as_bytes())?;
-    }
-    Ok(())
+    let rows = shown.iter().map(cells).collect();
+    table::print(["KEY", "GEN", "STATE", "RECORDS", "BYTES", "UPDATED", "TITLE"], &[1, 3, 4], rows, output)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
