@@ -109,7 +109,7 @@ impl Row {
                 self.state = SessionState::Closed;
                 self.status.close();
             }
-            Some(Mark::Title { title }) => self.title = Some(title.clone()),
+            Some(Mark::Title { title }) => self.title = Some(title.clone()).filter(|title| !title.is_empty()),
             Some(mark) => self.status.fold(info.seq, info.ts, mark),
             None => {}
         }

@@ -2,6 +2,8 @@
 //!
 //! Starts and stops are marks in the session `~store`, so that they are as durable as everything else.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -44,8 +46,10 @@ pub struct Resumable {
     pub stale: Vec<Row>,
     /// Resumed too often without a successful turn: suspended just now.
     pub suspended: Vec<Row>,
-    /// Could not be looked at or suspended.
+    /// Could not be suspended.
     pub failed: Vec<(SessionKey, Error)>,
+    /// Transcripts that can not be read: what they hold to be resumed is not known.
+    pub unreadable: Vec<(PathBuf, Error)>,
     /// Too many starts found sessions to resume: those that would have been offered. Their marks stay.
     pub held_back: Vec<Row>,
 }
@@ -62,7 +66,7 @@ impl Store {
     pub fn resume_candidates(&self, now: Timestamp, policy: &ResumePolicy) -> Result<Resumable, Error> {
         self.inner().check_writable()?;
         let mut resumable = Resumable::default();
-        for row in self.newest_rows(&mut resumable.failed)? {
+        for row in self.newest_rows(&mut resumable.unreadable)? {
             let session = self.session(&row.key)?;
             let verdict = policy.judge(&row, now);
             if verdict == Verdict::Nothing || session.is_running()? {
@@ -128,19 +132,20 @@ impl Store {
     }
 
     /// The rows of the newest generations, the store's own left out.
-    fn newest_rows(&self, failed: &mut Vec<(SessionKey, Error)>) -> Result<Vec<Row>, Error> {
-        let mut rows: Vec<Row> = Vec::new();
+    fn newest_rows(&self, unreadable: &mut Vec<(PathBuf, Error)>) -> Result<Vec<Row>, Error> {
+        let mut newest: BTreeMap<String, Row> = BTreeMap::new();
         for listed in self.sessions()? {
             match listed {
                 Listed::Session(row) if row.key.starts_with('~') => {}
                 Listed::Session(row) => {
-                    rows.retain(|older| older.key != row.key);
-                    rows.push(row);
+                    if newest.get(&row.key).is_none_or(|older| older.generation < row.generation) {
+                        newest.insert(row.key.clone(), row);
+                    }
                 }
-                Listed::Unreadable { error, .. } => failed.push((store_key(), error)),
+                Listed::Unreadable { path, error } => unreadable.push((path, error)),
             }
         }
-        Ok(rows)
+        Ok(newest.into_values().collect())
     }
 
     /// Notes the start of this process, once, and says what came before it.
