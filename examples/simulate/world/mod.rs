@@ -25,6 +25,8 @@ use program::Program;
 
 pub const KEYS: [&str; 3] = ["telegram:1", "A", "a"];
 const STORE: &str = "/store";
+/// For each crash that is recovered, so many are only looked at: by a reader, by verify, against what was promised.
+const LOOKS: u64 = 3;
 
 /// What a run came to.
 #[derive(Debug, Default, Clone)]
@@ -134,6 +136,16 @@ fn run_program(program: &Program, crashes: u64, tell: bool) -> Result<Tally, Str
             tally.states.insert(crashed.fs.hash());
             crashed.judge(&mut chance, &mut tally).map_err(|broken| story(&crashed, broken))?;
             survivor = Some(crashed);
+            for look in 0..LOOKS {
+                let mut chance = Chance::new(life.seed.wrapping_add(crash).wrapping_mul(LOOKS).wrapping_add(look));
+                let mut crashed = world.fork();
+                crashed.tell(|| format!("crash {crash}, look {look}"));
+                crashed.fs.crash(&mut chance);
+                tally.crashes += 1;
+                if tally.states.insert(crashed.fs.hash()) {
+                    crashed.look().map_err(|broken| story(&crashed, broken))?;
+                }
+            }
         }
         world = survivor.unwrap_or(world);
     }
