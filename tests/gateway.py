@@ -114,9 +114,10 @@ def sessctl(options, store, *command):
     return subprocess.run([options.sessctl, "--store", store, *command], capture_output=True, text=True)
 
 
-def fold(ledger, known, began):
-    """Takes what one run wrote into what is known; `began`: the keys that began a turn in it."""
-    before = {}
+def fold(ledger, known):
+    """Takes what one run wrote into what is known. Returns for each key that may have begun a turn in it what was known before
+    the last step and which step that was."""
+    steps = {}
     text = open(ledger).read() if os.path.exists(ledger) else ""
     for line in text.splitlines(keepends=True):
         if not line.endswith("\n"):
@@ -124,42 +125,54 @@ def fold(ledger, known, began):
         word, key, _turn = line.split()
         was = known[key]
         if word == "begin":
-            before[key] = was
             # A session that was to be resumed is so whether this turn began or not.
             known[key] = Known(was.offered or None, was.turn or None, was.pending)
         elif word == "began":
-            began.add(key)
             known[key] = Known(True, True, was.pending)
         elif word == "finish":
-            before[key] = was
-            known[key] = Known(None, None, None if was.pending else False)
+            known[key] = Known(None, None, False if was.pending is False else None)
         elif word == "finished":
             known[key] = Known()
             figures["turns"] += 1
         elif word == "refused":
-            known[key] = before[key]
+            # All is as before the step.
+            was, step = steps.pop(key)
+            known[key] = was
+            if step == "finish":
+                steps[key] = was, "began"
+            continue
+        steps[key] = was, word
+    return steps
 
 
-def fold_drain(gateway, known, began, cut, where):
-    """What a drain does to what the ledger says. `cut`: it was killed at some moment of it."""
+def fold_drain(gateway, known, steps, kind, where):
+    """What a drain does to what the ledger says."""
     if gateway.drained is None:
-        for key in began if cut else []:
+        # Killed at some moment of it: what may have been running may have been marked.
+        for key in steps if kind == "kill in drain" else []:
             if known[key].offered is not False and not known[key].pending:
                 known[key].pending = None
         return
-    for key in gateway.drained["finished"]:
+    finished, interrupted = set(gateway.drained["finished"]), set(gateway.drained["interrupted"])
+    for key in finished:
         figures["finished in a drain"] += 1
         check(known[key].offered is not True, "%s: %s finished in the drain, by the ledger it did not" % (where, key))
         known[key] = Known()
-    for key in gateway.drained["interrupted"]:
+    for key in interrupted:
         figures["interrupted by a drain"] += 1
         now = known[key]
-        if now.offered is not False:
+        if steps[key][1] == "begin":
+            # The drain knows better: it was running.
+            known[key] = Known(True, True, True)
+        elif now.offered is not False:
             # Marked while its turn ran; in doubt is only whether it finished since.
             known[key] = Known(now.offered, now.turn, True if now.offered else None)
-    for key in began:
-        late = key not in gateway.drained["interrupted"] and known[key].offered and not known[key].pending
-        figures["begun too late to be marked"] += bool(late)
+    for key, (was, step) in steps.items():
+        if step == "begin" and key not in finished | interrupted and kind != "drain cut":
+            # The drain had time to wait for every turn that was being begun; this one was refused.
+            known[key] = was
+        elif key not in finished | interrupted and known[key].offered and not known[key].pending:
+            figures["begun too late to be marked"] += 1
 
 
 def compare(offers, known, where):
@@ -196,7 +209,6 @@ def one_round(options, number, store, known):
     if beside:
         beside.start()
     gateway = Gateway(options, store, ledger, drain_ms)
-    began = set()
     if kind == "kill at start":
         time.sleep(random.random() * 0.05)
         gateway.end(signal.SIGKILL, where)
@@ -219,15 +231,16 @@ def one_round(options, number, store, known):
             status = gateway.end(signal.SIGTERM, where)
             check(status == 0, "%s: exit %d" % (where, status))
             check(gateway.drained is not None, where + ": it did not say what the drain did")
-    fold(ledger, known, began)
-    fold_drain(gateway, known, began, kind == "kill in drain", where)
+    steps = fold(ledger, known)
+    fold_drain(gateway, known, steps, kind, where)
     if kind == "drain":
         # Resumes that nobody had come to are still to be offered; nothing that ran is.
         check(not gateway.drained["interrupted"], where + ": interrupted in spite of the time that there was")
-        check(not [key for key in began if known[key].offered is not False], where + ": a turn outlived the drain")
+        outlived = [key for key, (_, step) in steps.items() if step != "begin" and known[key].offered is not False]
+        check(not outlived, "%s: the drain did not wait for %s" % (where, outlived))
     if beside:
         beside.stop()
-    if kind == "kill at start" and gateway.ended and not began and gateway.process.returncode == -signal.SIGKILL:
+    if kind == "kill at start" and not steps:
         # Whatever it came to tell is true.
         for key in gateway.offers:
             check(known[key].offered is not False, "%s: %s is offered" % (where, key))
