@@ -29,3 +29,5 @@ mod commits;
 mod failures;
 #[path = "schedules/sharing.rs"]
 mod sharing;
+#[path = "schedules/turns.rs"]
+mod turns;
