@@ -85,11 +85,13 @@ fn a_turn_that_makes_its_session_costs_what_an_append_does_that_makes_one() {
     assert_eq!(append.iter().sum::<usize>(), 3, "one write, one flush of the file, one of the folder: {append:?}");
 }
 
+/// A change, and whether it changed anything.
+type Change<'a> = (&'a str, &'a dyn Fn() -> Result<bool, Error>);
+
 #[test]
 fn every_mark_is_one_fdatasync_and_one_that_changes_nothing_is_none() {
     let world = World::new();
     let session = world.session("a");
-    type Change<'a> = (&'a str, &'a dyn Fn() -> Result<bool, Error>);
     let changes: [Change<'_>; 10] = [
         ("pending", &|| session.mark_resume_pending("restart").map(|()| true)),
         ("attempt", &|| session.note_resume_attempt().map(|_| true)),
@@ -121,7 +123,7 @@ fn a_drain_is_one_fdatasync_for_each_running_session() {
     }
     let (cost, drained) = world.cost(|| world.store.drain(Duration::ZERO, "restart", &[]).unwrap());
     assert_eq!((cost, drained.interrupted.len()), ((40, 40), 40));
-    let (cost, _) = world.cost(|| turns.iter().for_each(|turn| drop(turn.finish(Outcome::Partial, vec![]).unwrap())));
+    let (cost, ()) = world.cost(|| turns.iter().for_each(|turn| drop(turn.finish(Outcome::Partial, vec![]).unwrap())));
     assert_eq!(cost, (40, 40), "an end and the mark taken back are one");
     // A second drain finds nothing to mark.
     let (cost, _) = world.cost(|| world.store.drain(Duration::ZERO, "restart", &[]).unwrap());

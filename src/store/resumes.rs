@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fs::OpenMode;
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::NewRecord;
@@ -65,8 +64,17 @@ impl Store {
         for row in self.newest_rows(&mut resumable.failed)? {
             let session = self.session(&row.key)?;
             let verdict = policy.judge(&row, now);
-            if verdict == Verdict::Nothing || session.is_running()? {
+            if verdict == Verdict::Nothing {
                 continue;
+            }
+            match session.is_running() {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(error) => {
+                    // One session must not keep a gateway from its start.
+                    resumable.failed.push((session.key().clone(), error));
+                    continue;
+                }
             }
             match verdict {
                 Verdict::Resume => resumable.offered.push(row),
@@ -197,7 +205,8 @@ pub(crate) fn store_key() -> SessionKey {
 }
 
 impl Session {
-    /// Says whether somebody runs the session: a turn of this store, or another process that holds its lock.
+    /// Says whether somebody runs the session: a turn of this store, or another process that holds its lock. One that holds it
+    /// only to fold the session's row, or to repair it, does not, and is waited for.
     ///
     /// # Errors
     ///
@@ -211,17 +220,7 @@ impl Session {
             return Ok(false);
         }
         let inner = self.store.inner();
-        match inner.layout.fs.open(&inner.layout.lock(self.key()), OpenMode::Read) {
-            // Held for a moment only; whoever wants it then tries again.
-            Ok(file) => Ok(!file.try_lock().unwrap_or(false)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(crate::fs::PathError {
-                operation: "open lock",
-                path: inner.layout.lock(self.key()),
-                source: std::sync::Arc::new(error),
-            }
-            .into()),
-        }
+        Ok(crate::lock::is_taken(&*inner.layout.fs, &inner.layout.lock(self.key()))?)
     }
 
     /// Decides where a message goes, and closes the newest generation if it is not there: the next append begins another.
