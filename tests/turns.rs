@@ -334,6 +334,28 @@ fn a_lock_that_is_held_for_a_moment_hides_nothing_from_a_start() {
     }
 }
 
+/// The gateway before this one is still draining: what it finishes after this one has listed it is not offered.
+#[test]
+fn a_turn_that_ends_while_a_start_looks_is_not_offered() {
+    let world = World::new();
+    let before = world.open();
+    let turn = before.session(KEY).unwrap().begin_turn(vec![]).unwrap();
+    let name = turn.session().path(None).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let path = world.folder.path().join("locks").join(name.split('.').next().unwrap().to_owned() + ".lock");
+    // As if it held the lock only to look: the start waits for it.
+    std::fs::write(&path, r#"{"pid":1,"host":"h","since":"2026-11-22T04:00:00.000Z","brief":true}"#).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(150));
+            turn.finish(Outcome::Success, vec![]).unwrap();
+            drop(turn);
+            before.close().unwrap();
+        });
+        let found = world.open().resume_candidates(Timestamp::now(), &ResumePolicy::new()).unwrap();
+        assert_eq!((found.offered.len(), found.failed.len()), (0, 0));
+    });
+}
+
 #[test]
 fn freshness_has_a_boundary_that_is_fresh() {
     let policy = ResumePolicy::new();

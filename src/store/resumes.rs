@@ -63,20 +63,25 @@ impl Store {
         let mut resumable = Resumable::default();
         for row in self.newest_rows(&mut resumable.failed)? {
             let session = self.session(&row.key)?;
-            let verdict = policy.judge(&row, now);
-            if verdict == Verdict::Nothing {
+            if policy.judge(&row, now) == Verdict::Nothing {
                 continue;
             }
-            match session.is_running() {
-                Ok(false) => {}
-                Ok(true) => continue,
+            let looked = session.is_running().and_then(|runs| {
+                // Read again: whoever ran it until now may have finished it since it was listed.
+                if runs { Ok(None) } else { session.row().map(Some) }
+            });
+            let row = match looked {
+                Ok(Some(row)) => row,
+                Ok(None) => continue,
                 Err(error) => {
                     // One session must not keep a gateway from its start.
                     resumable.failed.push((session.key().clone(), error));
                     continue;
                 }
-            }
+            };
+            let verdict = policy.judge(&row, now);
             match verdict {
+                Verdict::Nothing => {}
                 Verdict::Resume => resumable.offered.push(row),
                 Verdict::Stale => resumable.stale.push(row),
                 _ => {
