@@ -147,7 +147,8 @@ impl Store {
             match listed {
                 Listed::Session(row) if row.key.starts_with('~') => {}
                 Listed::Session(row) => {
-                    rows.retain(|older| older.key != row.key);
+                    // A key's generations stand together, oldest first.
+                    rows.pop_if(|older| older.key == row.key);
                     rows.push(row);
                 }
                 Listed::Unreadable { error, .. } => failed.push((store_key(), error)),
