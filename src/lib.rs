@@ -84,6 +84,8 @@ mod layout;
 
 mod error;
 
+mod future;
+
 mod registry;
 
 pub mod resume;
@@ -107,6 +109,7 @@ pub use atomic::Durability;
 pub use damage::{Defect, Gap, Tail, TailState};
 pub use error::Error;
 pub use frame::{Crc, FrameDefect};
+pub use future::Submitted;
 pub use header::Parent;
 pub use key::{KeyError, SessionKey};
 pub use lock::Holder;

@@ -18,6 +18,8 @@ const RETRY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_millis(40);
 /// Waited for in any case when the holder says that it only looks: one process's close must not fail another's append.
 const PATIENCE_BRIEF: Duration = Duration::from_secs(10);
+/// Waited for by who only asks: another one who asks holds the lock for a moment, under the name of its last owner.
+const PATIENCE_TO_ASK: Duration = Duration::from_millis(5);
 /// More than any holder's description.
 const HOLDER_BYTES_MAX: u64 = 4096;
 
@@ -143,6 +145,33 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error).context("stat lock", &self.path),
         }
+    }
+}
+
+/// Says whether somebody holds the lock to write for as long as it likes. Who holds it only to look is waited for.
+pub(crate) fn is_taken(fs: &dyn Fs, path: &Path) -> Result<bool, PathError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let file = match fs.open(path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).context("open lock", path),
+        };
+        if !file.is_locked().context("lock", path)? {
+            return Ok(false);
+        }
+        let text = read_all(&*file, HOLDER_BYTES_MAX).unwrap_or_default();
+        let patience = match serde_json::from_slice::<Holder>(&text) {
+            Ok(holder) if holder.brief => PATIENCE_BRIEF,
+            Ok(_) => PATIENCE_TO_ASK,
+            Err(_) => PATIENCE,
+        };
+        if waited >= patience {
+            return Ok(true);
+        }
+        let pause = RETRY.min(PATIENCE_TO_ASK);
+        fs.pause(pause);
+        waited = waited.saturating_add(pause);
     }
 }
 

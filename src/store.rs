@@ -9,6 +9,7 @@ pub(crate) mod marks;
 pub(crate) mod options;
 pub(crate) mod resumes;
 pub(crate) mod session;
+pub(crate) mod submit;
 pub(crate) mod turns;
 
 use std::path::Path;

@@ -31,3 +31,5 @@ mod draining;
 mod failures;
 #[path = "schedules/sharing.rs"]
 mod sharing;
+#[path = "schedules/turns.rs"]
+mod turns;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "format",
     "sync",
     "parallel",
@@ -23,6 +23,7 @@ const ORDER: [&str; 28] = [
     "lock",
     "layout",
     "error",
+    "future",
     "registry",
     "resume",
     "transcript",

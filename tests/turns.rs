@@ -304,6 +304,58 @@ fn candidates_are_interrupted_or_pending_fresh_and_not_suspended() {
     assert!(keys(&store.resume_candidates(later(now, 10), &policy).unwrap().offered).contains(&"tired".to_owned()));
 }
 
+/// Somebody who folds the session's row, or asks as we do whether it is run, is not running it: what they hide from a start is
+/// offered by none until the next.
+#[test]
+fn a_lock_that_is_held_for_a_moment_hides_nothing_from_a_start() {
+    for (text, milliseconds) in
+        [(r#"{"pid":1,"host":"h","since":"2026-11-22T04:00:00.000Z","brief":true}"#, 150), ("", 10)]
+    {
+        let world = World::with_session();
+        {
+            let store = world.open();
+            drop(store.session(KEY).unwrap().begin_turn(vec![]).unwrap());
+            store.close().unwrap();
+        }
+        let stem = world.open().session(KEY).unwrap().path(None).unwrap();
+        let stem = stem.file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned();
+        let path = world.folder.path().join("locks").join(stem + ".lock");
+        std::fs::write(&path, text).unwrap();
+        let held = std::fs::File::open(&path).unwrap();
+        held.lock().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                drop(held);
+            });
+            let found = world.open().resume_candidates(Timestamp::now(), &ResumePolicy::new()).unwrap();
+            assert_eq!((found.offered.len(), found.failed.len()), (1, 0), "{text}");
+        });
+    }
+}
+
+/// The gateway before this one is still draining: what it finishes after this one has listed it is not offered.
+#[test]
+fn a_turn_that_ends_while_a_start_looks_is_not_offered() {
+    let world = World::new();
+    let before = world.open();
+    let turn = before.session(KEY).unwrap().begin_turn(vec![]).unwrap();
+    let name = turn.session().path(None).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let path = world.folder.path().join("locks").join(name.split('.').next().unwrap().to_owned() + ".lock");
+    // As if it held the lock only to look: the start waits for it.
+    std::fs::write(&path, r#"{"pid":1,"host":"h","since":"2026-11-22T04:00:00.000Z","brief":true}"#).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(150));
+            turn.finish(Outcome::Success, vec![]).unwrap();
+            drop(turn);
+            before.close().unwrap();
+        });
+        let found = world.open().resume_candidates(Timestamp::now(), &ResumePolicy::new()).unwrap();
+        assert_eq!((found.offered.len(), found.failed.len()), (0, 0));
+    });
+}
+
 #[test]
 fn freshness_has_a_boundary_that_is_fresh() {
     let policy = ResumePolicy::new();

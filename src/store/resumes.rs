@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fs::OpenMode;
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::NewRecord;
@@ -68,11 +67,25 @@ impl Store {
         let mut resumable = Resumable::default();
         for row in self.newest_rows(&mut resumable.unreadable)? {
             let session = self.session(&row.key)?;
-            let verdict = policy.judge(&row, now);
-            if verdict == Verdict::Nothing || session.is_running()? {
+            if policy.judge(&row, now) == Verdict::Nothing {
                 continue;
             }
+            let looked = session.is_running().and_then(|runs| {
+                // Read again: whoever ran it until now may have finished it since it was listed.
+                if runs { Ok(None) } else { session.row().map(Some) }
+            });
+            let row = match looked {
+                Ok(Some(row)) => row,
+                Ok(None) => continue,
+                Err(error) => {
+                    // One session must not keep a gateway from its start.
+                    resumable.failed.push((session.key().clone(), error));
+                    continue;
+                }
+            };
+            let verdict = policy.judge(&row, now);
             match verdict {
+                Verdict::Nothing => {}
                 Verdict::Resume => resumable.offered.push(row),
                 Verdict::Stale => resumable.stale.push(row),
                 _ => {
@@ -202,7 +215,8 @@ pub(crate) fn store_key() -> SessionKey {
 }
 
 impl Session {
-    /// Says whether somebody runs the session: a turn of this store, or another process that holds its lock.
+    /// Says whether somebody runs the session: a turn of this store, or another process that holds its lock. One that holds it
+    /// only to fold the session's row, or to repair it, does not, and is waited for.
     ///
     /// # Errors
     ///
@@ -216,17 +230,7 @@ impl Session {
             return Ok(false);
         }
         let inner = self.store.inner();
-        match inner.layout.fs.open(&inner.layout.lock(self.key()), OpenMode::Read) {
-            // Held for a moment only; whoever wants it then tries again.
-            Ok(file) => Ok(file.is_locked().unwrap_or(true)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(crate::fs::PathError {
-                operation: "open lock",
-                path: inner.layout.lock(self.key()),
-                source: std::sync::Arc::new(error),
-            }
-            .into()),
-        }
+        Ok(crate::lock::is_taken(&*inner.layout.fs, &inner.layout.lock(self.key()))?)
     }
 
     /// Decides where a message goes, and closes the newest generation if it is not there: the next append begins another.
