@@ -95,9 +95,9 @@ impl Store {
 
     /// Marks a session whose turn still runs; one that is pending already keeps its reason and its time.
     fn mark_turn(&self, run: &Run, reason: &str) -> Result<(), Error> {
-        let (seq, drained, reason) = (run.seq, run.drained.clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::None, move |row| {
-            let runs = row.is_some_and(|row| row.status.turn.is_some_and(|turn| turn.seq == seq));
+        let (turn, drained, reason) = (run.turn, run.drained.clone(), reason.to_owned());
+        let decide = Decide::new(TurnChange::None, move |row, _| {
+            let runs = row.is_some_and(|row| turn.is_open_in(row));
             let marked = row.is_some_and(|row| row.status.pending.is_some() || row.status.suspended.is_some());
             if !runs || marked {
                 return Ok(Vec::new());
@@ -111,7 +111,7 @@ impl Store {
     fn mark_other(&self, key: &SessionKey, reason: &str) -> Result<(), Error> {
         let slot = self.inner().slot(key);
         let (key, reason) = (key.clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::None, move |row| {
+        let decide = Decide::new(TurnChange::None, move |row, _| {
             let row = open_row(&key, row)?;
             refuse_suspended(&key, row)?;
             let mark = Mark::ResumePending { reason: reason.clone() };

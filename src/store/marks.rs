@@ -91,13 +91,18 @@ impl Session {
     pub fn reset(&self, reason: &str) -> Result<bool, Error> {
         check_reason(reason)?;
         let (key, reason) = (self.key().clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::Ends, move |row| match row {
+        let decide = Decide::new(TurnChange::Ends, move |row, _| match row {
             None => Err(Error::SessionNotFound { key: key.clone(), generation: None }),
             Some(row) if row.state == SessionState::Closed => Ok(Vec::new()),
             Some(_) => Ok(vec![NewRecord::mark(&Mark::Reset { reason: reason.clone() })]),
         });
         self.check_writable()?;
-        Ok(!self.slot.decide(self.store.inner(), decide)?.is_empty())
+        let inner = self.store.inner();
+        let receipts = self.slot.decide(inner, decide)?;
+        if let Some(receipt) = receipts.first() {
+            inner.turns.end_generation(self.key(), receipt.generation);
+        }
+        Ok(!receipts.is_empty())
     }
 
     /// Gives the session a title; an empty one takes it away.
@@ -149,7 +154,7 @@ impl Session {
     ) -> Result<bool, Error> {
         self.check_writable()?;
         let key = self.key().clone();
-        let decide = Decide::new(TurnChange::None, move |row| {
+        let decide = Decide::new(TurnChange::None, move |row, _| {
             let mark = decide(&key, open_row(&key, row)?)?;
             Ok(mark.iter().map(NewRecord::mark).collect())
         });

@@ -177,7 +177,7 @@ fn append_own(inner: &Inner, mark: &Mark, now: Option<Timestamp>) -> Result<(), 
     let slot = inner.slot(&store_key());
     let record = NewRecord::mark(mark);
     let records = vec![if let Some(now) = now { record.at(now) } else { record }];
-    slot.submit(inner, Job::Append { records, durability: crate::Durability::Sync })?;
+    slot.submit(inner, Job::Append { records, durability: crate::Durability::Sync, turn: None })?;
     slot.submit(inner, Job::Release).map(drop)
 }
 
