@@ -88,3 +88,71 @@ fn a_turn_that_a_reset_ended_is_nothing_to_wait_for() {
     assert!(drained.interrupted.is_empty(), "{drained:?}");
     drop(turn);
 }
+
+#[test]
+fn a_session_that_is_done_as_a_drain_begins_is_not_marked_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..60 {
+        let store = Store::open(folder.path()).unwrap();
+        let session = store.session(format!("k{round}")).unwrap();
+        session.append(record("hi")).unwrap();
+        let keys = [session.key().clone()];
+        let barrier = Barrier::new(2);
+        let drained = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                std::thread::sleep(Duration::from_micros(round * 10));
+                session.clear_resume_pending().unwrap();
+            });
+            barrier.wait();
+            store.drain(Duration::from_millis(20), "stop", &keys).unwrap()
+        });
+        if !drained.finished.is_empty() {
+            assert!(session.row().unwrap().status.pending.is_none(), "round {round}: {drained:?}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_turn_takes_back_what_the_drain_marked_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let session = store.session("k").unwrap();
+    let turn = session.begin_turn(vec![]).unwrap();
+    std::thread::scope(|scope| {
+        let draining = scope.spawn(|| store.drain(Duration::from_secs(30), "stop", &[]).unwrap());
+        while session.row().unwrap().status.pending.is_none() {
+            std::thread::yield_now();
+        }
+        session.mark_resume_pending("half done").unwrap();
+        turn.finish(Outcome::Interrupted, vec![]).unwrap();
+        draining.join().unwrap();
+    });
+    assert_eq!(session.row().unwrap().status.pending.unwrap().reason, "half done");
+}
+
+#[test]
+fn a_turn_that_can_not_begin_does_not_keep_a_drain_from_marking() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Store::open(folder.path()).unwrap();
+    let held = other.session("held").unwrap().begin_turn(vec![]).unwrap();
+    let store = Options::new().lock_wait(Duration::from_secs(4)).open(folder.path()).unwrap();
+    let session = store.session("k").unwrap();
+    session.append(record("hi")).unwrap();
+    let keys = [session.key().clone(), store.session("~store").unwrap().key().clone()];
+    std::thread::scope(|scope| {
+        let beginning = scope.spawn(|| store.session("held").unwrap().begin_turn(vec![]).map(drop));
+        std::thread::sleep(Duration::from_millis(100));
+        let draining = scope.spawn(|| store.drain(Duration::from_secs(2), "stop", &keys).unwrap());
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(session.row().unwrap().status.pending.is_some(), "before the wait");
+        let second = store.drain(Duration::ZERO, "now", &[]).unwrap();
+        assert!(second.interrupted.is_empty() && second.finished.is_empty(), "{second:?}");
+        session.clear_resume_pending().unwrap();
+        let drained = draining.join().unwrap();
+        assert_eq!((drained.finished.len(), drained.interrupted.len()), (1, 0), "not lost to the second drain");
+        assert!(matches!(drained.failed[..], [(_, Error::Key(_))]), "{drained:?}");
+        assert!(beginning.join().unwrap().is_err());
+    });
+    drop(held);
+}

@@ -1,6 +1,8 @@
 //! The marks that a caller makes of a session. Each is one record, durable before the call returns, decided on the session as it
 //! is at that moment.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::error::Error;
@@ -28,8 +30,10 @@ impl Session {
     pub fn mark_resume_pending(&self, reason: &str) -> Result<(), Error> {
         check_reason(reason)?;
         let mark = Mark::ResumePending { reason: reason.to_owned() };
+        let inner = Arc::clone(self.store.inner());
         self.mark(move |key, row| {
             refuse_suspended(key, row)?;
+            inner.turns.keep_mark(key);
             Ok(Some(mark.clone()))
         })?;
         Ok(())
@@ -41,8 +45,17 @@ impl Session {
     ///
     /// [`Error::SessionNotFound`], [`Error::SessionClosed`]; those of [`append`](Self::append).
     pub fn clear_resume_pending(&self) -> Result<bool, Error> {
-        let cleared = self.mark(|_, row| Ok(row.status.pending.as_ref().map(|_| Mark::ResumeCleared)))?;
-        self.store.inner().turns.cleared(self.key());
+        let inner = Arc::clone(self.store.inner());
+        let cleared = self.mark(move |key, row| {
+            if row.status.pending.is_none() {
+                // Here and not below: a drain that is about to mark it must not do so any more.
+                inner.turns.cleared(key);
+            }
+            Ok(row.status.pending.as_ref().map(|_| Mark::ResumeCleared))
+        })?;
+        if cleared {
+            self.store.inner().turns.cleared(self.key());
+        }
         Ok(cleared)
     }
 

@@ -253,11 +253,24 @@ impl Turns {
         if state.running.get(key).is_some_and(is_it) {
             state.running.remove(key);
             if finished && state.draining {
+                state.awaited.remove(key);
                 state.finished.insert(key.clone());
             }
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Somebody else marked the session, too: the end of its turn does not take that back.
+    pub(crate) fn keep_mark(&self, key: &SessionKey) {
+        if let Some(run) = self.lock().running.get(key) {
+            run.drained.store(false, Ordering::Release);
+        }
+    }
+
+    /// Says whether a drain still waits for a session without turns.
+    pub(crate) fn is_awaited(&self, key: &SessionKey) -> bool {
+        self.lock().awaited.contains(key)
     }
 
     /// A session without turns is pending no more.
