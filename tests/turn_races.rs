@@ -6,7 +6,8 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use common::faulty::FaultyFs;
-use sesslog::{Error, NewRecord, Options, Outcome, Store};
+use sesslog::resume::{ResumePolicy, RoutePolicy};
+use sesslog::{Error, NewRecord, Options, Outcome, Store, Timestamp};
 
 fn record(text: &str) -> NewRecord {
     NewRecord::new(text).unwrap()
@@ -155,4 +156,51 @@ fn a_turn_that_can_not_begin_does_not_keep_a_drain_from_marking() {
         assert!(beginning.join().unwrap().is_err());
     });
     drop(held);
+}
+
+#[test]
+fn of_messages_that_are_routed_at_once_one_begins_the_next_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    let fs = FaultyFs::default();
+    let store = Options::new().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    let session = store.session("k").unwrap();
+    session.append(record("hi")).unwrap();
+    let now = Timestamp::from_unix_ms(session.row().unwrap().updated.unix_ms() + 61_000);
+    let policy = RoutePolicy::new().idle(Duration::from_secs(60));
+    fs.slow_syncs(Duration::from_millis(20));
+    let barrier = Barrier::new(4);
+    let turns: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|delay| {
+                let (session, policy, barrier) = (&session, &policy, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    // All of them look before the first has closed the generation; two answers come when it has a successor.
+                    std::thread::sleep(Duration::from_millis(delay));
+                    session.route(now, policy).unwrap();
+                    session.begin_turn(vec![record("go").at(now)])
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(session.generation().unwrap(), 2);
+    assert_eq!(turns.iter().filter(|turn| turn.is_ok()).count(), 1);
+    assert!(session.row().unwrap().status.turn.is_some(), "and no other message has closed it");
+}
+
+#[test]
+fn a_start_waits_for_another_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let locks = folder.path().join("locks");
+    let store = Store::open(folder.path()).unwrap();
+    let lock = std::fs::File::create(locks.join(store.session("~store").unwrap().key().file_stem() + ".lock")).unwrap();
+    lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            lock.unlock().unwrap();
+        });
+        store.resume_candidates(Timestamp::now(), &ResumePolicy::new()).unwrap();
+    });
 }
