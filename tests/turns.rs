@@ -69,6 +69,7 @@ fn a_turn_that_did_not_end_is_interrupted_and_one_that_did_is_not() {
         let second = store.session(KEY).unwrap().begin_turn(vec![]);
         assert!(matches!(second, Err(Error::TurnRunning { turn: 7, .. })), "{second:?}");
         assert!(store.session(KEY).unwrap().is_running().unwrap());
+        assert!(matches!(store.session(KEY).unwrap().release(), Err(Error::TurnRunning { .. })), "it keeps its lock");
         drop(turn);
         assert!(!store.session(KEY).unwrap().is_running().unwrap());
     }
@@ -412,7 +413,7 @@ fn a_session_that_can_not_be_looked_at_keeps_no_other_from_being_offered() {
     drop(busy);
     std::mem::forget(store);
     let recent = world.open().mark_recent(Duration::from_secs(600), now).unwrap();
-    assert_eq!(recent.marked.iter().map(|key| key.as_str()).collect::<Vec<_>>(), ["sound"]);
+    assert_eq!(recent.marked.iter().map(sesslog::SessionKey::as_str).collect::<Vec<_>>(), ["sound"]);
     assert_eq!(recent.failed.len(), 2, "{recent:?}");
 }
 
@@ -468,6 +469,9 @@ fn text_that_no_mark_holds_is_refused() {
     ] {
         assert!(matches!(refused, Err(Error::MarkTooLong { .. })), "{refused:?}");
     }
+    let deep = |levels| (0..levels).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    assert!(matches!(session.compact(&deep(200), 1), Err(Error::Record(_))));
     assert_eq!(session.row().unwrap(), before);
+    session.compact(&deep(100), 1).unwrap();
     assert!(matches!(world.open().session("~store").unwrap().suspend("x"), Err(Error::Key(_))));
 }

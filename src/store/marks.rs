@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::format::NESTING_MAX;
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::{NewRecord, RecordError};
@@ -150,13 +151,18 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Record`] when the summary is no JSON or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
+    /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
     /// of [`append`](Self::append).
     pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
         let summary =
             serde_json::to_value(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
         let mark = Mark::Compacted { summary, keep_from };
-        NewRecord::mark(&mark).check_size(self.store.inner().options.record_bytes_max)?;
+        let record = NewRecord::mark(&mark);
+        record.check_size(self.store.inner().options.record_bytes_max)?;
+        if Mark::parse(record.body()) == Mark::Unknown {
+            // What we write we can read.
+            return Err(RecordError::TooDeep { limit: NESTING_MAX }.into());
+        }
         self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
     }
 

@@ -169,9 +169,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] when buffered records can not be made durable; [`Error::WriteFailed`] when there was no room for the
-    /// seal, which is no loss.
+    /// [`Error::TurnRunning`]: a session is not let go of while its turn runs, and nothing was done. [`Error::Poisoned`] when
+    /// buffered records can not be made durable; [`Error::WriteFailed`] when there was no room for the seal, which is no loss.
     pub fn release(&self) -> Result<(), Error> {
+        if let Some(TurnId { seq: turn, .. }) = self.slot.turn() {
+            return Err(Error::TurnRunning { key: self.key().clone(), turn });
+        }
         self.slot.submit(self.store.inner(), Job::Release).map(drop)
     }
 
