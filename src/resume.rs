@@ -80,7 +80,8 @@ impl ResumePolicy {
         let Some((limit, window)) = self.breaker else { return false };
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
         // A start that the clock has turned back behind counts: the breaker errs on the side of rest.
-        let is_near = |start: &&Timestamp| now.unix_ms().saturating_sub(start.unix_ms()) <= window_ms;
+        // One from farther ahead is a clock that was wrong then: it would count on every start for years.
+        let is_near = |start: &&Timestamp| now.unix_ms().saturating_sub(start.unix_ms()).saturating_abs() <= window_ms;
         u64::try_from(starts.iter().filter(is_near).count()).unwrap_or(u64::MAX) >= limit
     }
 }
@@ -99,9 +100,14 @@ pub enum Verdict {
     Exhausted,
 }
 
-/// From when a session's age is counted: the pending mark, else the last record that is neither a mark nor of a `meta.` kind.
+/// From when a session's age is counted: the pending mark, else the last record that is neither a mark nor of a `meta.` kind;
+/// with an open turn the later of both, since a turn may go on for long after the mark of the restart before it.
 pub fn since(row: &Row) -> Timestamp {
-    row.status.pending.as_ref().map_or(row.updated, |flag| flag.since)
+    match &row.status.pending {
+        Some(flag) if row.status.turn.is_some() && flag.since.unix_ms() < row.updated.unix_ms() => row.updated,
+        Some(flag) => flag.since,
+        None => row.updated,
+    }
 }
 
 /// When a gateway begins a new generation for a message.

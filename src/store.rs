@@ -21,7 +21,7 @@ use crate::registry::{RegistryState, Row};
 pub use drain::Drained;
 use inner::Inner;
 pub use options::Options;
-pub use resumes::Resumable;
+pub use resumes::{MarkedRecent, Resumable};
 pub use session::{ReadOptions, Session};
 pub use turns::Turn;
 

@@ -69,6 +69,7 @@ fn a_turn_that_did_not_end_is_interrupted_and_one_that_did_is_not() {
         let second = store.session(KEY).unwrap().begin_turn(vec![]);
         assert!(matches!(second, Err(Error::TurnRunning { turn: 7, .. })), "{second:?}");
         assert!(store.session(KEY).unwrap().is_running().unwrap());
+        assert!(matches!(store.session(KEY).unwrap().release(), Err(Error::TurnRunning { .. })), "it keeps its lock");
         drop(turn);
         assert!(!store.session(KEY).unwrap().is_running().unwrap());
     }
@@ -394,21 +395,78 @@ fn after_an_unclean_stop_recent_sessions_are_marked() {
     let now = world.open().session(KEY).unwrap().row().unwrap().updated;
     {
         let store = world.open();
-        assert!(store.mark_recent(window, now).unwrap().is_empty(), "the first start is no unclean one");
+        assert!(store.mark_recent(window, now).unwrap().marked.is_empty(), "the first start is no unclean one");
         store.close().unwrap();
         let store = world.open();
-        assert!(store.mark_recent(window, now).unwrap().is_empty(), "closed");
+        assert!(store.mark_recent(window, now).unwrap().marked.is_empty(), "closed");
         // No drop: a killed process has none.
         std::mem::forget(store);
     }
     let store = world.open();
-    assert!(store.mark_recent(window, later(now, 700)).unwrap().is_empty(), "too long ago");
+    assert!(store.mark_recent(window, later(now, 700)).unwrap().marked.is_empty(), "too long ago");
     std::mem::forget(store);
     let store = world.open();
-    let marked = store.mark_recent(window, later(now, 600)).unwrap();
+    let marked = store.mark_recent(window, later(now, 600)).unwrap().marked;
     assert_eq!(marked.iter().map(ToString::to_string).collect::<Vec<_>>(), [KEY]);
     assert_eq!(store.resume_candidates(later(now, 600), &ResumePolicy::new()).unwrap().offered.len(), 1);
     assert!(!store.sessions().unwrap().is_empty());
+}
+
+#[test]
+fn starts_dated_far_ahead_by_a_wrong_clock_do_not_count_for_ever() {
+    let now = Timestamp::from_unix_ms(1_800_000_000_000);
+    let policy = ResumePolicy::new();
+    assert!(!policy.is_broken(&[later(now, 86_400); 9], now));
+    assert!(policy.is_broken(&[later(now, 60); 5], now), "turned back a little");
+}
+
+#[test]
+fn a_long_turn_of_a_pending_session_is_as_fresh_as_what_it_did_last() {
+    let world = World::with_session();
+    let store = world.open();
+    let session = store.session(KEY).unwrap();
+    session.mark_resume_pending("restart").unwrap();
+    let marked = session.row().unwrap().status.pending.unwrap().since;
+    let turn = session.begin_turn(vec![]).unwrap();
+    turn.append(record("after two hours").at(later(marked, 7200))).unwrap();
+    drop(turn);
+    let offered =
+        |seconds| store.resume_candidates(later(marked, seconds), &ResumePolicy::new()).unwrap().offered.len();
+    assert_eq!((offered(7200 + 3600), offered(7200 + 3601)), (1, 0));
+}
+
+#[test]
+fn a_session_that_can_not_be_looked_at_keeps_no_other_from_being_offered() {
+    let world = World::new();
+    let store = world.open();
+    for key in ["busy", "damaged", "sound", "unreadable"] {
+        store.session(key).unwrap().begin_turn(vec![record("go")]).unwrap();
+    }
+    let path = |key: &str| store.session(key).unwrap().path(None).unwrap();
+    let (damaged, now) = (path("damaged"), store.session("sound").unwrap().row().unwrap().updated);
+    store.session("damaged").unwrap().append_batch(vec![record("a"), record("b")]).unwrap();
+    let lock = |key: &str| store.session(key).unwrap().key().file_stem() + ".lock";
+    let unreadable = world.folder.path().join("locks").join(lock("unreadable"));
+    store.close().unwrap();
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let at = bytes.len() - 400;
+    bytes[at] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    std::fs::create_dir(unreadable).unwrap();
+    let other = world.open();
+    let busy = other.session("busy").unwrap().begin_turn(vec![]).unwrap();
+    std::fs::remove_file(world.folder.path().join("registry.jsonl")).unwrap();
+    let store = world.open();
+    let found = store.resume_candidates(now, &ResumePolicy::new()).unwrap();
+    let keys = |rows: &[sesslog::Row]| rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
+    assert_eq!((keys(&found.offered), keys(&found.running)), (vec!["sound".to_owned()], vec!["busy".to_owned()]));
+    let failed: Vec<_> = found.failed.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(failed, ["damaged", "unreadable"]);
+    drop(busy);
+    std::mem::forget(store);
+    let recent = world.open().mark_recent(Duration::from_secs(600), now).unwrap();
+    assert_eq!(recent.marked.iter().map(sesslog::SessionKey::as_str).collect::<Vec<_>>(), ["sound"]);
+    assert_eq!(recent.failed.len(), 2, "{recent:?}");
 }
 
 #[test]
@@ -463,6 +521,9 @@ fn text_that_no_mark_holds_is_refused() {
     ] {
         assert!(matches!(refused, Err(Error::MarkTooLong { .. })), "{refused:?}");
     }
+    let deep = |levels| (0..levels).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    assert!(matches!(session.compact(&deep(200), 1), Err(Error::Record(_))));
     assert_eq!(session.row().unwrap(), before);
+    session.compact(&deep(100), 1).unwrap();
     assert!(matches!(world.open().session("~store").unwrap().suspend("x"), Err(Error::Key(_))));
 }

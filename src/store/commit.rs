@@ -23,8 +23,8 @@ use crate::transcript::writer::{CommitError, Writer, Written};
 /// Something to do with a session's writer.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Append records as one commit.
-    Append { records: Vec<NewRecord>, durability: Durability },
+    /// Append records as one commit; those of a turn only while this process runs it.
+    Append { records: Vec<NewRecord>, durability: Durability, turn: Option<TurnId> },
     /// Append what is decided on the session as it is then, durably and as one commit.
     Decide(Decide),
     /// Make everything durable.
@@ -33,9 +33,26 @@ pub(crate) enum Job {
     Release,
 }
 
-/// Looks at the newest generation's row, closed or not, and says what to append; nothing is no commit. Asked again when
-/// somebody else made the session meanwhile.
-type Decision = Box<dyn FnMut(Option<&Row>) -> Result<Vec<NewRecord>, Error> + Send>;
+/// Looks at the newest generation's row, closed or not, and at the turn that this process runs, and says what to append;
+/// nothing is no commit. Asked again when somebody else made the session meanwhile.
+type Decision = Box<dyn FnMut(Option<&Row>, Option<TurnId>) -> Result<Vec<NewRecord>, Error> + Send>;
+
+/// Names a turn among all of a key's. A seq alone does not: the first turn of every generation may have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TurnId {
+    pub(crate) generation: u64,
+    /// Of the mark that began it.
+    pub(crate) seq: u64,
+}
+
+impl TurnId {
+    /// Says whether it is the open turn of this generation.
+    pub(crate) fn is_open_in(self, row: &Row) -> bool {
+        row.state != SessionState::Closed
+            && row.generation == self.generation
+            && row.status.turn.is_some_and(|turn| turn.seq == self.seq)
+    }
+}
 
 /// A change of a session that depends on what it is.
 pub(crate) struct Decide {
@@ -55,7 +72,7 @@ pub(crate) enum TurnChange {
 impl Decide {
     pub(crate) fn new(
         turn: TurnChange,
-        decision: impl FnMut(Option<&Row>) -> Result<Vec<NewRecord>, Error> + Send + 'static,
+        decision: impl FnMut(Option<&Row>, Option<TurnId>) -> Result<Vec<NewRecord>, Error> + Send + 'static,
     ) -> Self {
         Self { decision: Box::new(decision), turn }
     }
@@ -100,8 +117,8 @@ struct State {
     durable: Option<(u64, u64)>,
     unsynced: u64,
     poisoned: Option<Error>,
-    /// The turn that this process runs, by the seq that began it: as long as it does, the session is not let go of.
-    turn: Option<u64>,
+    /// The turn that this process runs: as long as it does, the session is not let go of.
+    turn: Option<TurnId>,
 }
 
 impl Slot {
@@ -124,14 +141,14 @@ impl Slot {
     }
 
     /// Returns the turn that this process runs.
-    pub(crate) fn turn(&self) -> Option<u64> {
+    pub(crate) fn turn(&self) -> Option<TurnId> {
         self.lock().turn
     }
 
     /// This process runs that turn no more.
-    pub(crate) fn leave_turn(&self, seq: u64) {
+    pub(crate) fn leave_turn(&self, turn: TurnId) {
         let mut state = self.lock();
-        if state.turn == Some(seq) {
+        if state.turn == Some(turn) {
             state.turn = None;
         }
     }
@@ -238,8 +255,8 @@ struct Lead<'a> {
     /// It was so before this leader.
     found_poisoned: bool,
     /// The turn as it is, and as this leader found it.
-    turn: Option<u64>,
-    left: Option<u64>,
+    turn: Option<TurnId>,
+    left: Option<TurnId>,
     tickets: Vec<u64>,
     answers: HashMap<u64, Answer>,
     /// Not ended by a panic.
@@ -310,7 +327,16 @@ impl Lead<'_> {
         let mut sync = false;
         for (ticket, job) in jobs {
             match job {
-                Job::Append { records, durability } => {
+                Job::Append { records, durability, turn } => {
+                    if let Some(turn) = turn {
+                        if self.writer.is_none() {
+                            self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
+                        }
+                        if let Err(error) = self.check_turn(turn) {
+                            self.answers.insert(ticket, Err(error));
+                            continue;
+                        }
+                    }
                     // One fdatasync covers all that are queued: who asked for less gets more.
                     sync |= durability == Durability::Sync;
                     appends.push(Append { ticket, records, receipts: Vec::new() });
@@ -383,6 +409,20 @@ impl Lead<'_> {
         }
     }
 
+    /// Refuses a turn that is over: what comes late must not get into the generation that a reset began, nor behind what
+    /// another process did to a session that was let go of.
+    fn check_turn(&mut self, turn: TurnId) -> Result<(), Error> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        if self.writer.is_none() && self.turn == Some(turn) {
+            // Looks whether the turn is still there; what is to be born is none of its business.
+            self.open(self.inner.layout.fs.now())?;
+        }
+        let over = || Error::TurnOver { key: self.slot.key.clone(), turn: turn.seq };
+        if self.turn == Some(turn) { Ok(()) } else { Err(over()) }
+    }
+
     /// Appends what a change decides on the session as it is now.
     fn decide(&mut self, ticket: u64, mut decide: Decide) -> Result<Vec<Receipt>, Error> {
         if let Some(error) = &self.poisoned {
@@ -393,7 +433,7 @@ impl Lead<'_> {
         let mut appends = loop {
             let unborn = if self.writer.is_none() { self.open(now)? } else { None };
             let closed = unborn.as_ref().and_then(|unborn| unborn.closed.as_deref());
-            let records = (decide.decision)(self.writer.as_ref().map(|writer| writer.row()).or(closed))?;
+            let records = (decide.decision)(self.writer.as_ref().map(|writer| writer.row()).or(closed), self.turn)?;
             if records.is_empty() {
                 return Ok(Vec::new());
             }
@@ -413,7 +453,9 @@ impl Lead<'_> {
         }
         self.turn = match decide.turn {
             TurnChange::None => self.turn,
-            TurnChange::Begins => receipts.first().map(|receipt| receipt.seq),
+            TurnChange::Begins => {
+                receipts.first().map(|Receipt { generation, seq, .. }| TurnId { generation: *generation, seq: *seq })
+            }
             TurnChange::Ends => None,
         };
         // Behind a reset nothing is written: the next append looks for its generation anew.
@@ -426,6 +468,12 @@ impl Lead<'_> {
         let opened = self.inner.open_writer(self.slot)?;
         // A close takes the list of open sessions once; what is opened after that would stay open for ever.
         self.inner.check_writable()?;
+        let found = match &opened {
+            Opened::Absent(unborn) => unborn.closed.as_deref(),
+            Opened::Writer(writer, _) => Some(writer.row()),
+        };
+        // The lock was not held meanwhile: another process may have ended our turn.
+        self.turn = self.turn.filter(|turn| found.is_some_and(|row| turn.is_open_in(row)));
         let (mut writer, mark) = match opened {
             Opened::Absent(unborn) => return Ok(Some(unborn)),
             Opened::Writer(writer, mark) => (writer, mark),

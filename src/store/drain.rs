@@ -1,10 +1,11 @@
 //! Draining: a gateway that is told to stop marks what runs, waits for it, and leaves only what was really interrupted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::key::SessionKey;
+use crate::key::{KeyError, SessionKey};
 use crate::mark::Mark;
 use crate::parallel::in_parallel;
 use crate::record::NewRecord;
@@ -32,6 +33,22 @@ pub struct Drained {
     pub flushed: Flushed,
 }
 
+/// A session that a drain marks.
+enum Target {
+    Turn(Run),
+    /// One that uses no turns.
+    Other(SessionKey),
+}
+
+impl Target {
+    fn key(&self) -> &SessionKey {
+        match self {
+            Self::Turn(run) => &run.slot.key,
+            Self::Other(key) => key,
+        }
+    }
+}
+
 impl Store {
     /// Prepares the end of this process: no turn begins any more, every session with a running turn is marked to be resumed,
     /// then up to `wait` is given to them. Whoever finishes in time is pending no more, at once; the others stay so. Then
@@ -52,52 +69,81 @@ impl Store {
         check_reason(reason)?;
         let began = Instant::now();
         let left = || wait.saturating_sub(began.elapsed());
-        inner.turns.lock().draining = true;
-        let state = sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| state.beginning > 0);
-        let turns: Vec<Run> = state.running.values().cloned().collect();
-        drop(state);
-        let in_turns: BTreeSet<_> = turns.iter().map(|run| run.slot.key.clone()).collect();
-        let others: BTreeSet<_> = running.iter().filter(|key| !in_turns.contains(key)).cloned().collect();
-        inner.turns.lock().awaited.clone_from(&others);
-
-        let others: Vec<_> = others.into_iter().collect();
-        let marked = in_parallel(JOBS_MAX, &turns, |_, run| {
-            self.mark_turn(run, reason).map_err(|error| (run.slot.key.clone(), error))
-        });
-        let marked_others =
-            in_parallel(JOBS_MAX, &others, |_, key| self.mark_other(key, reason).map_err(|error| (key.clone(), error)));
-        let failed: Vec<_> = marked.into_iter().chain(marked_others).filter_map(Result::err).collect();
+        let (mut targets, others) = {
+            let mut state = inner.turns.lock();
+            state.draining = true;
+            let others: BTreeSet<_> = running.iter().filter(|key| !state.running.contains_key(key)).cloned().collect();
+            for key in &others {
+                // By an earlier drain, and it runs again.
+                state.finished.remove(key);
+            }
+            state.awaited.extend(others.iter().cloned());
+            let turns = state.running.values().map(|run| Target::Turn(run.clone()));
+            (turns.chain(others.iter().cloned().map(Target::Other)).collect::<Vec<_>>(), others)
+        };
+        let mut failed = self.mark_all(&targets, reason);
+        // Only then for the turns that are being begun: one that takes long must not keep the others from being marked.
+        let begun: Vec<_> = {
+            let state = sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| state.beginning > 0);
+            let known: BTreeSet<_> = targets.iter().map(Target::key).filter(|key| !others.contains(key)).collect();
+            state.running.iter().filter(|(key, _)| !known.contains(key)).map(|(_, run)| run.clone()).collect()
+        };
+        for run in &begun {
+            // Named by the caller, too: if it is marked already, the end of its turn takes that back.
+            let was_marked = failed.remove(&run.slot.key).is_none();
+            if inner.turns.lock().awaited.remove(&run.slot.key) && was_marked {
+                run.drained.store(true, Ordering::Release);
+            }
+        }
+        let begun: Vec<_> = begun.into_iter().map(Target::Turn).collect();
+        failed.extend(self.mark_all(&begun, reason));
+        targets.extend(begun);
         {
             let mut state = inner.turns.lock();
-            for (key, _) in &failed {
+            for key in failed.keys() {
                 state.awaited.remove(key);
             }
         }
 
+        let mut awaited = others;
         let state = sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| {
-            !state.running.is_empty() || !state.awaited.is_empty()
+            while awaited.first().is_some_and(|key| !state.awaited.contains(key)) {
+                awaited.pop_first();
+            }
+            !state.running.is_empty() || !awaited.is_empty()
         });
-        let mut drained = Drained { failed, ..Drained::default() };
-        for key in in_turns.iter().chain(&others) {
+        let mut drained = Drained::default();
+        for key in targets.iter().map(Target::key).collect::<BTreeSet<_>>() {
             if state.finished.contains(key) {
                 drained.finished.push(key.clone());
-            } else if !drained.failed.iter().any(|(failed, _)| failed == key) {
+            } else if let Some(error) = failed.remove(key) {
+                drained.failed.push((key.clone(), error));
+            } else {
                 drained.interrupted.push(key.clone());
             }
         }
         drop(state);
-        drained.failed.retain(|(key, _)| !drained.finished.contains(key));
-        drained.finished.sort();
-        drained.interrupted.sort();
         drained.flushed = inner.flush()?;
         Ok(drained)
     }
 
+    /// Marks sessions, and says which could not be.
+    fn mark_all(&self, targets: &[Target], reason: &str) -> BTreeMap<SessionKey, Error> {
+        let marked = in_parallel(JOBS_MAX, targets, |_, target| {
+            let marked = match target {
+                Target::Turn(run) => self.mark_turn(run, reason),
+                Target::Other(key) => self.mark_other(key, reason),
+            };
+            marked.map_err(|error| (target.key().clone(), error))
+        });
+        marked.into_iter().filter_map(Result::err).collect()
+    }
+
     /// Marks a session whose turn still runs; one that is pending already keeps its reason and its time.
     fn mark_turn(&self, run: &Run, reason: &str) -> Result<(), Error> {
-        let (seq, drained, reason) = (run.seq, run.drained.clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::None, move |row| {
-            let runs = row.is_some_and(|row| row.status.turn.is_some_and(|turn| turn.seq == seq));
+        let (turn, drained, reason) = (run.turn, run.drained.clone(), reason.to_owned());
+        let decide = Decide::new(TurnChange::None, move |row, _| {
+            let runs = row.is_some_and(|row| turn.is_open_in(row));
             let marked = row.is_some_and(|row| row.status.pending.is_some() || row.status.suspended.is_some());
             if !runs || marked {
                 return Ok(Vec::new());
@@ -109,13 +155,18 @@ impl Store {
     }
 
     fn mark_other(&self, key: &SessionKey, reason: &str) -> Result<(), Error> {
+        if key.is_reserved() {
+            return Err(KeyError::Reserved.into());
+        }
         let slot = self.inner().slot(key);
-        let (key, reason) = (key.clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::None, move |row| {
+        let (key, reason, inner) = (key.clone(), reason.to_owned(), Arc::clone(self.inner()));
+        let decide = Decide::new(TurnChange::None, move |row, _| {
             let row = open_row(&key, row)?;
             refuse_suspended(&key, row)?;
             let mark = Mark::ResumePending { reason: reason.clone() };
-            Ok(if row.status.pending.is_some() { Vec::new() } else { vec![NewRecord::mark(&mark)] })
+            // Who said meanwhile that it is done must not find it marked.
+            let is_done = row.status.pending.is_some() || !inner.turns.is_awaited(&key);
+            Ok(if is_done { Vec::new() } else { vec![NewRecord::mark(&mark)] })
         });
         slot.decide(self.inner(), decide).map(drop)
     }

@@ -22,7 +22,7 @@ use crate::store::{Flushed, Listed, Options};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::transcript::reader::{Reader, Witness};
-use crate::transcript::recover::{self, Trust};
+use crate::transcript::recover::{self, Judgement, Trust};
 use crate::transcript::writer::Writer;
 
 /// The store behind its handles.
@@ -312,11 +312,24 @@ impl Inner {
     /// not durable yet is in it.
     pub(crate) fn current_row(&self, key: &SessionKey, generation: Option<u64>) -> Result<Row, Error> {
         let generation = self.generation(key, generation)?;
+        self.judged(key, generation).map(|judged| judged.row)
+    }
+
+    /// Returns the newest generation's current row if the transcript can be written to: behind damage may stand a mark.
+    pub(crate) fn sound_row(&self, key: &SessionKey) -> Result<Row, Error> {
+        let generation = self.generation(key, None)?;
+        let judged = self.judged(key, generation)?;
+        match judged.damage {
+            Some(gap) => Err(recover::damaged(key, generation, &self.layout.transcript(key, generation), gap)),
+            None => Ok(judged.row),
+        }
+    }
+
+    fn judged(&self, key: &SessionKey, generation: u64) -> Result<Judgement, Error> {
         let file = self.open_transcript(key, generation)?;
         let path = self.layout.transcript(key, generation);
         let row = self.row(key, generation);
-        let judged = recover::judge(&file, &path, key, generation, row.as_ref(), Trust::Anchor, false)?;
-        Ok(judged.row)
+        recover::judge(&file, &path, key, generation, row.as_ref(), Trust::Anchor, false)
     }
 
     pub(crate) fn sessions(&self) -> Result<Vec<Listed>, Error> {

@@ -1,9 +1,12 @@
 //! The marks that a caller makes of a session. Each is one record, durable before the call returns, decided on the session as it
 //! is at that moment.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::format::NESTING_MAX;
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::{NewRecord, RecordError};
@@ -28,8 +31,10 @@ impl Session {
     pub fn mark_resume_pending(&self, reason: &str) -> Result<(), Error> {
         check_reason(reason)?;
         let mark = Mark::ResumePending { reason: reason.to_owned() };
+        let inner = Arc::clone(self.store.inner());
         self.mark(move |key, row| {
             refuse_suspended(key, row)?;
+            inner.turns.keep_mark(key);
             Ok(Some(mark.clone()))
         })?;
         Ok(())
@@ -41,8 +46,17 @@ impl Session {
     ///
     /// [`Error::SessionNotFound`], [`Error::SessionClosed`]; those of [`append`](Self::append).
     pub fn clear_resume_pending(&self) -> Result<bool, Error> {
-        let cleared = self.mark(|_, row| Ok(row.status.pending.as_ref().map(|_| Mark::ResumeCleared)))?;
-        self.store.inner().turns.cleared(self.key());
+        let inner = Arc::clone(self.store.inner());
+        let cleared = self.mark(move |key, row| {
+            if row.status.pending.is_none() {
+                // Here and not below: a drain that is about to mark it must not do so any more.
+                inner.turns.cleared(key);
+            }
+            Ok(row.status.pending.as_ref().map(|_| Mark::ResumeCleared))
+        })?;
+        if cleared {
+            self.store.inner().turns.cleared(self.key());
+        }
         Ok(cleared)
     }
 
@@ -91,13 +105,18 @@ impl Session {
     pub fn reset(&self, reason: &str) -> Result<bool, Error> {
         check_reason(reason)?;
         let (key, reason) = (self.key().clone(), reason.to_owned());
-        let decide = Decide::new(TurnChange::Ends, move |row| match row {
+        let decide = Decide::new(TurnChange::Ends, move |row, _| match row {
             None => Err(Error::SessionNotFound { key: key.clone(), generation: None }),
             Some(row) if row.state == SessionState::Closed => Ok(Vec::new()),
             Some(_) => Ok(vec![NewRecord::mark(&Mark::Reset { reason: reason.clone() })]),
         });
         self.check_writable()?;
-        Ok(!self.slot.decide(self.store.inner(), decide)?.is_empty())
+        let inner = self.store.inner();
+        let receipts = self.slot.decide(inner, decide)?;
+        if let Some(receipt) = receipts.first() {
+            inner.turns.end_generation(self.key(), receipt.generation);
+        }
+        Ok(!receipts.is_empty())
     }
 
     /// Gives the session a title; an empty one takes it away.
@@ -132,13 +151,18 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Record`] when the summary is no JSON or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
+    /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
     /// of [`append`](Self::append).
     pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
         let summary =
             serde_json::to_value(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
         let mark = Mark::Compacted { summary, keep_from };
-        NewRecord::mark(&mark).check_size(self.store.inner().options.record_bytes_max)?;
+        let record = NewRecord::mark(&mark);
+        record.check_size(self.store.inner().options.record_bytes_max)?;
+        if Mark::parse(record.body()) == Mark::Unknown {
+            // What we write we can read.
+            return Err(RecordError::TooDeep { limit: NESTING_MAX }.into());
+        }
         self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
     }
 
@@ -149,7 +173,7 @@ impl Session {
     ) -> Result<bool, Error> {
         self.check_writable()?;
         let key = self.key().clone();
-        let decide = Decide::new(TurnChange::None, move |row| {
+        let decide = Decide::new(TurnChange::None, move |row, _| {
             let mark = decide(&key, open_row(&key, row)?)?;
             Ok(mark.iter().map(NewRecord::mark).collect())
         });

@@ -13,7 +13,7 @@ use crate::record::NewRecord;
 use crate::registry::Row;
 use crate::resume::{NewReason, ResumePolicy, Route, RoutePolicy, Verdict};
 use crate::status::SessionState;
-use crate::store::commit::Job;
+use crate::store::commit::{Decide, Job, TurnChange};
 use crate::store::inner::Inner;
 use crate::store::{Listed, Session, Store};
 use crate::timestamp::Timestamp;
@@ -21,6 +21,9 @@ use crate::transcript::reader::Item;
 
 /// Where the store keeps marks of its own.
 const STORE_KEY: &str = "~store";
+/// How often and how long another process is waited for that writes to `~store`: ten seconds at most.
+const BUSY_TRIES: usize = 200;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Marks of `~store` that are read at a start.
 const STARTS_MAX: usize = 1000;
 
@@ -45,12 +48,26 @@ pub struct Resumable {
     pub stale: Vec<Row>,
     /// Resumed too often without a successful turn: suspended just now.
     pub suspended: Vec<Row>,
-    /// Could not be suspended.
+    /// Run by somebody: by this store, or by a process that holds the session's lock. Ask again when it has ended.
+    pub running: Vec<Row>,
+    /// Could not be looked at or suspended, or damaged.
     pub failed: Vec<(SessionKey, Error)>,
     /// Transcripts that can not be read: what they hold to be resumed is not known.
     pub unreadable: Vec<(PathBuf, Error)>,
     /// Too many starts found sessions to resume: those that would have been offered. Their marks stay.
     pub held_back: Vec<Row>,
+}
+
+/// What a start after an unclean stop marked.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct MarkedRecent {
+    /// To be resumed now.
+    pub marked: Vec<SessionKey>,
+    /// Could not be looked at or marked. Calling it again tries them again.
+    pub failed: Vec<(SessionKey, Error)>,
+    /// Transcripts that can not be read.
+    pub unreadable: Vec<(PathBuf, Error)>,
 }
 
 impl Store {
@@ -66,25 +83,22 @@ impl Store {
         self.inner().check_writable()?;
         let mut resumable = Resumable::default();
         for row in self.newest_rows(&mut resumable.unreadable)? {
-            let session = self.session(&row.key)?;
             if policy.judge(&row, now) == Verdict::Nothing {
                 continue;
             }
-            let looked = session.is_running().and_then(|runs| {
-                // Read again: whoever ran it until now may have finished it since it was listed.
-                if runs { Ok(None) } else { session.row().map(Some) }
-            });
-            let row = match looked {
+            let session = self.session(&row.key)?;
+            let row = match session.resting_row() {
                 Ok(Some(row)) => row,
-                Ok(None) => continue,
+                Ok(None) => {
+                    resumable.running.push(row);
+                    continue;
+                }
                 Err(error) => {
-                    // One session must not keep a gateway from its start.
                     resumable.failed.push((session.key().clone(), error));
                     continue;
                 }
             };
-            let verdict = policy.judge(&row, now);
-            match verdict {
+            match policy.judge(&row, now) {
                 Verdict::Nothing => {}
                 Verdict::Resume => resumable.offered.push(row),
                 Verdict::Stale => resumable.stale.push(row),
@@ -117,31 +131,36 @@ impl Store {
     }
 
     /// For gateways that use no turns: after an unclean stop, marks every session with activity within `window` to be resumed,
-    /// and returns their keys. After a clean one it marks none. Sessions that are pending, suspended or run by somebody are
-    /// left as they are. Notes the start; call it before [`resume_candidates`](Self::resume_candidates).
+    /// and says which. After a clean one it marks none. Sessions that are pending, suspended or run by somebody are left as they
+    /// are. Notes the start; call it before [`resume_candidates`](Self::resume_candidates).
     ///
     /// # Errors
     ///
     /// Those of [`resume_candidates`](Self::resume_candidates).
-    pub fn mark_recent(&self, window: Duration, now: Timestamp) -> Result<Vec<SessionKey>, Error> {
+    pub fn mark_recent(&self, window: Duration, now: Timestamp) -> Result<MarkedRecent, Error> {
         self.inner().check_writable()?;
         if self.note_start(now)?.clean {
-            return Ok(Vec::new());
+            return Ok(MarkedRecent::default());
         }
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let mut marked = Vec::new();
-        for row in self.newest_rows(&mut Vec::new())? {
+        let mut recent = MarkedRecent::default();
+        for row in self.newest_rows(&mut recent.unreadable)? {
             let is_recent = now.unix_ms().saturating_sub(row.updated.unix_ms()) <= window_ms;
             if !is_recent || !matches!(row.state, SessionState::Open | SessionState::Interrupted) {
                 continue;
             }
             let session = self.session(&row.key)?;
-            if !session.is_running()? {
-                session.mark_resume_pending("unclean stop")?;
-                marked.push(session.key().clone());
+            let marked = session.is_running().and_then(|is_running| {
+                if is_running { Ok(false) } else { session.mark_resume_pending("unclean stop").map(|()| true) }
+            });
+            match marked {
+                Ok(true) => recent.marked.push(session.key().clone()),
+                // Suspended meanwhile: not to be resumed.
+                Ok(false) | Err(Error::Suspended { .. }) => {}
+                Err(error) => recent.failed.push((session.key().clone(), error)),
             }
         }
-        Ok(marked)
+        Ok(recent)
     }
 
     /// The rows of the newest generations, the store's own left out.
@@ -195,7 +214,17 @@ fn append_own(inner: &Inner, mark: &Mark, now: Option<Timestamp>) -> Result<(), 
     let slot = inner.slot(&store_key());
     let record = NewRecord::mark(mark);
     let records = vec![if let Some(now) = now { record.at(now) } else { record }];
-    slot.submit(inner, Job::Append { records, durability: crate::Durability::Sync })?;
+    let append = || Job::Append { records: records.clone(), durability: crate::Durability::Sync, turn: None };
+    let mut appended = slot.submit(inner, append());
+    for _ in 0..BUSY_TRIES {
+        if !appended.as_ref().is_err_and(Error::is_busy) {
+            break;
+        }
+        // By another gateway that starts or stops, for the time of an fdatasync.
+        inner.layout.fs.pause(BUSY_PAUSE);
+        appended = slot.submit(inner, append());
+    }
+    appended?;
     slot.submit(inner, Job::Release).map(drop)
 }
 
@@ -249,11 +278,37 @@ impl Session {
         }
         let route = policy.route(row.as_ref(), now);
         match route {
-            Route::New(NewReason::Closed) | Route::First | Route::Same | Route::Resume => {}
-            Route::New(reason) => {
-                self.reset(reason.name())?;
-            }
+            Route::New(NewReason::Closed) | Route::First | Route::Same | Route::Resume => Ok(route),
+            Route::New(_) => self.route_anew(now, policy),
         }
-        Ok(route)
+    }
+
+    /// Decides once more, as the session's writer: another message may have begun a generation or a turn meanwhile.
+    fn route_anew(&self, now: Timestamp, policy: &RoutePolicy) -> Result<Route, Error> {
+        self.check_writable()?;
+        let (told, routes) = std::sync::mpsc::channel();
+        let policy = policy.clone();
+        let decide = Decide::new(TurnChange::Ends, move |row, turn| {
+            let route = if turn.is_some() { Route::Same } else { policy.route(row, now) };
+            told.send(route).ok();
+            Ok(match route {
+                Route::First | Route::Same | Route::Resume | Route::New(NewReason::Closed) => Vec::new(),
+                Route::New(reason) => vec![NewRecord::mark(&Mark::Reset { reason: reason.name().to_owned() })],
+            })
+        });
+        self.slot.decide(self.store.inner(), decide)?;
+        Ok(routes.try_iter().last().unwrap_or(Route::Same))
+    }
+
+    /// Returns the newest row of a session that nobody runs, as it is now; `None` of one that somebody runs.
+    fn resting_row(&self) -> Result<Option<Row>, Error> {
+        if self.is_running()? {
+            return Ok(None);
+        }
+        match self.store.inner().sound_row(self.key()) {
+            // Somebody who writes just now.
+            Err(Error::Damaged { .. }) if self.is_running()? => Ok(None),
+            row => row.map(Some),
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt, Record};
 use crate::registry::Row;
 use crate::store::Store;
-use crate::store::commit::{Done, Job, Slot};
+use crate::store::commit::{Done, Job, Slot, TurnId};
 use crate::transcript::reader::{Backward, Item, Reader, Records};
 
 /// What to read of a session; the whole of its newest generation by default.
@@ -114,7 +114,17 @@ impl Session {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        match self.slot.submit(self.store.inner(), Job::Append { records, durability })? {
+        self.append_for(None, records, durability)
+    }
+
+    /// Appends records that were checked, those of a turn only while it runs.
+    pub(crate) fn append_for(
+        &self,
+        turn: Option<TurnId>,
+        records: Vec<NewRecord>,
+        durability: Durability,
+    ) -> Result<Vec<Receipt>, Error> {
+        match self.slot.submit(self.store.inner(), Job::Append { records, durability, turn })? {
             Done::Appended(receipts) => Ok(receipts),
             Done::Flushed(_) | Done::Released => Ok(Vec::new()),
         }
@@ -159,9 +169,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`] when buffered records can not be made durable; [`Error::WriteFailed`] when there was no room for the
-    /// seal, which is no loss.
+    /// [`Error::TurnRunning`]: a session is not let go of while its turn runs, and nothing was done. [`Error::Poisoned`] when
+    /// buffered records can not be made durable; [`Error::WriteFailed`] when there was no room for the seal, which is no loss.
     pub fn release(&self) -> Result<(), Error> {
+        if let Some(TurnId { seq: turn, .. }) = self.slot.turn() {
+            return Err(Error::TurnRunning { key: self.key().clone(), turn });
+        }
         self.slot.submit(self.store.inner(), Job::Release).map(drop)
     }
 

@@ -10,7 +10,7 @@ use crate::record::{NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
-use crate::store::commit::{Decide, Slot, TurnChange};
+use crate::store::commit::{Decide, Slot, TurnChange, TurnId};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -38,9 +38,7 @@ pub struct Turn {
 #[derive(Debug)]
 struct Running {
     session: Session,
-    generation: u64,
-    /// The seq of the mark that began it.
-    seq: u64,
+    turn: TurnId,
     receipts: Vec<Receipt>,
     /// A drain has marked the session for this turn's sake.
     drained: Arc<AtomicBool>,
@@ -48,8 +46,8 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.session.slot.leave_turn(self.seq);
-        self.session.store.inner().turns.end(&self.session.slot.key, self.seq, false);
+        self.session.slot.leave_turn(self.turn);
+        self.session.store.inner().turns.end(&self.session.slot.key, self.turn, false);
     }
 }
 
@@ -66,9 +64,9 @@ impl Session {
         let inner = self.store.inner();
         self.check_records(&records)?;
         let _beginning = inner.turns.begin()?;
-        let (key, slot) = (self.key().clone(), Arc::downgrade(&self.slot));
-        let decide = Decide::new(TurnChange::Begins, move |row| {
-            if let Some(turn) = slot.upgrade().and_then(|slot| slot.turn()) {
+        let key = self.key().clone();
+        let decide = Decide::new(TurnChange::Begins, move |row, running| {
+            if let Some(TurnId { seq: turn, .. }) = running {
                 return Err(Error::TurnRunning { key: key.clone(), turn });
             }
             if let Some(row) = row.filter(|row| row.state != SessionState::Closed) {
@@ -82,9 +80,9 @@ impl Session {
         }
         let first = receipts.remove(0);
         let drained = Arc::new(AtomicBool::new(false));
-        inner.turns.add(&self.slot, first.seq, &drained);
-        let (generation, seq) = (first.generation, first.seq);
-        Ok(Turn { running: Arc::new(Running { session: self.clone(), generation, seq, receipts, drained }) })
+        let turn = TurnId { generation: first.generation, seq: first.seq };
+        inner.turns.add(&self.slot, turn, &drained);
+        Ok(Turn { running: Arc::new(Running { session: self.clone(), turn, receipts, drained }) })
     }
 }
 
@@ -96,7 +94,7 @@ impl Turn {
 
     /// Returns the seq of the mark that began the turn; it names the turn.
     pub fn seq(&self) -> u64 {
-        self.running.seq
+        self.running.turn.seq
     }
 
     /// Returns the receipts of the records that it began with.
@@ -119,10 +117,15 @@ impl Turn {
     ///
     /// Those of [`append`](Self::append).
     pub fn append_batch(&self, records: Vec<NewRecord>) -> Result<Vec<Receipt>, Error> {
-        if self.session().slot.turn() != Some(self.seq()) {
+        let session = self.session();
+        session.check_records(&records)?;
+        if session.slot.turn() != Some(self.running.turn) {
             return Err(self.over());
         }
-        self.session().append_batch_with(records, crate::Durability::Sync)
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        session.append_for(Some(self.running.turn), records, crate::Durability::Sync)
     }
 
     /// Ends the turn: `records` and its mark are one commit, durable when this returns. After [`Outcome::Success`] nothing is
@@ -139,17 +142,12 @@ impl Turn {
         let session = self.session();
         session.check_records(&records)?;
         let count = records.len();
-        let (generation, seq, over) = (self.running.generation, self.seq(), self.over());
+        let (turn, over) = (self.running.turn, self.over());
         let drained = Arc::clone(&self.running.drained);
-        let decide = Decide::new(TurnChange::Ends, move |row| {
-            let is_open = |row: &&Row| {
-                row.state != SessionState::Closed
-                    && row.generation == generation
-                    && row.status.turn.is_some_and(|turn| turn.seq == seq)
-            };
-            let Some(row) = row.filter(is_open) else { return Err(over.clone()) };
+        let decide = Decide::new(TurnChange::Ends, move |row, _| {
+            let Some(row) = row.filter(|row| turn.is_open_in(row)) else { return Err(over.clone()) };
             let mut all = records.clone();
-            all.push(NewRecord::mark(&Mark::TurnEnded { turn: seq, outcome }));
+            all.push(NewRecord::mark(&Mark::TurnEnded { turn: turn.seq, outcome }));
             // It is pending only because a drain found it running; now it is not.
             if outcome != Outcome::Success && row.status.pending.is_some() && drained.load(Ordering::Acquire) {
                 all.push(NewRecord::mark(&Mark::ResumeCleared));
@@ -157,8 +155,11 @@ impl Turn {
             Ok(all)
         });
         let inner = session.store.inner();
-        let mut receipts = session.slot.decide(inner, decide)?;
-        inner.turns.end(session.key(), seq, true);
+        let receipts = session.slot.decide(inner, decide);
+        if matches!(receipts, Ok(_) | Err(Error::TurnOver { .. })) {
+            inner.turns.end(session.key(), turn, true);
+        }
+        let mut receipts = receipts?;
         receipts.truncate(count);
         Ok(receipts)
     }
@@ -199,7 +200,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) slot: Arc<Slot>,
-    pub(crate) seq: u64,
+    pub(crate) turn: TurnId,
     pub(crate) drained: Arc<AtomicBool>,
 }
 
@@ -233,21 +234,43 @@ impl Turns {
         Ok(Beginning(self))
     }
 
-    fn add(&self, slot: &Arc<Slot>, seq: u64, drained: &Arc<AtomicBool>) {
-        let run = Run { slot: Arc::clone(slot), seq, drained: Arc::clone(drained) };
+    fn add(&self, slot: &Arc<Slot>, turn: TurnId, drained: &Arc<AtomicBool>) {
+        let run = Run { slot: Arc::clone(slot), turn, drained: Arc::clone(drained) };
         self.lock().running.insert(slot.key.clone(), run);
     }
 
-    fn end(&self, key: &SessionKey, seq: u64, finished: bool) {
+    pub(crate) fn end(&self, key: &SessionKey, turn: TurnId, finished: bool) {
+        self.end_if(key, |run| run.turn == turn, finished);
+    }
+
+    /// A reset closed the generation: the turn in it is over.
+    pub(crate) fn end_generation(&self, key: &SessionKey, generation: u64) {
+        self.end_if(key, |run| run.turn.generation <= generation, true);
+    }
+
+    fn end_if(&self, key: &SessionKey, is_it: impl FnOnce(&Run) -> bool, finished: bool) {
         let mut state = self.lock();
-        if state.running.get(key).is_some_and(|run| run.seq == seq) {
+        if state.running.get(key).is_some_and(is_it) {
             state.running.remove(key);
             if finished && state.draining {
+                state.awaited.remove(key);
                 state.finished.insert(key.clone());
             }
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Somebody else marked the session, too: the end of its turn does not take that back.
+    pub(crate) fn keep_mark(&self, key: &SessionKey) {
+        if let Some(run) = self.lock().running.get(key) {
+            run.drained.store(false, Ordering::Release);
+        }
+    }
+
+    /// Says whether a drain still waits for a session without turns.
+    pub(crate) fn is_awaited(&self, key: &SessionKey) -> bool {
+        self.lock().awaited.contains(key)
     }
 
     /// A session without turns is pending no more.

@@ -64,6 +64,8 @@ struct Plan {
     only: String,
     struck: bool,
     dead: bool,
+    /// How long every fdatasync takes at least.
+    sync_takes: std::time::Duration,
     log: Vec<(Op, PathBuf)>,
 }
 
@@ -78,6 +80,11 @@ impl FaultyFs {
     pub fn fail(&self, op: Op, k: usize, fault: Fault, only: &str) {
         let mut plan = self.plan.lock().unwrap();
         *plan = Plan { fail: Some((op, k, fault)), only: only.to_owned(), ..Plan::default() };
+    }
+
+    /// Has every fdatasync take so long, that others queue behind it.
+    pub fn slow_syncs(&self, time: std::time::Duration) {
+        self.plan.lock().unwrap().sync_takes = time;
     }
 
     /// Whether the fault was met.
@@ -188,6 +195,8 @@ impl FsFile for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let time = self.fs.plan.lock().unwrap().sync_takes;
+        std::thread::sleep(time);
         self.fs.run(Op::SyncData, &self.path, || self.file.sync_data())
     }
 
