@@ -85,7 +85,7 @@ RACES = {
     "a reopen undone by a leader": (COMMIT, ".take().filter(|_| !reopened);", ".take().filter(|_| !reopened || true);"),
     "a leader's end is no end to a list": (COMMIT, "            self.inner.writer_closed(self.slot);\n        }\n        drop(state);\n        self.slot.changed.notify_all();", "            drop(state);\n            self.slot.changed.notify_all();\n            self.inner.writer_closed(self.slot);\n        } else {\n            drop(state);\n            self.slot.changed.notify_all();\n        }"),
     "the leader lets go before it puts the writer back": (COMMIT, "let mut state = self.slot.lock();\n        for", "self.slot.lock().led = false;\n        let mut state = self.slot.lock();\n        for"),
-    "closed looked at only before a writer is opened": (COMMIT, "        self.inner.check_writable()?;\n        let (mut writer, mark)", "        let (mut writer, mark)"),
+    "closed looked at only before a writer is opened": (COMMIT, "        self.inner.check_writable()?;\n        let found = match", "        let found = match"),
     "closed after the list is taken": (INNER, "        self.keeper.stop();\n        let open = std::mem::take(&mut *self.open());", "        self.keeper.stop();\n        self.closed.store(false, Ordering::Release);\n        let open = std::mem::take(&mut *self.open());\n        for slot in &open {\n            slot.has_unsynced();\n            drop(self.open());\n            self.save_registry().ok();\n        }\n        self.closed.store(true, Ordering::Release);"),
     "evicted without being closed": (INNER, "if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {\n                return;", "if let Some(slot) = idle.first() {\n                self.writer_closed(slot);"),
     "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
@@ -98,7 +98,7 @@ RACES = {
 
 # What takes a clock that waits: caught by tests/turns.rs. The same form.
 RULES = {
-    "a drain that marks after the wait": (DRAIN, "        let others: Vec<_> = others.into_iter().collect();", "        let others: Vec<_> = others.into_iter().collect();\n        drop(sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| !state.running.is_empty()));"),
+    "a drain that marks after the wait": (DRAIN, "        let mut failed = self.mark_all(&targets, reason);", "        drop(sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| !state.running.is_empty()));\n        let mut failed = self.mark_all(&targets, reason);"),
     "a drain lets turns begin": ("src/store/turns.rs", "        if state.draining {", "        if false {"),
     "a boundary that is stale": ("src/resume.rs", "age_ms <= self.fresh_seconds", "age_ms < self.fresh_seconds"),
     "a start is noted at every question": ("src/store/resumes.rs", "            if !start.told {", "            if true {"),
