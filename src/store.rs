@@ -44,9 +44,16 @@ pub use turns::Turn;
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
+}
+
+/// What a gateway logs holds no text of records: neither those that are queued nor titles.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
 }
 
 /// Closes the store with the last clone of it.

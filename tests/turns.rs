@@ -56,6 +56,7 @@ fn a_turn_that_did_not_end_is_interrupted_and_one_that_did_is_not() {
         let turn = session.begin_turn(vec![record("question")]).unwrap();
         assert_eq!((turn.seq(), turn.receipts().len(), turn.receipts()[0].seq), (1, 1, 2));
         turn.append(record("thinking")).unwrap();
+        assert!(format!("{turn:?}").len() < 2000, "no buffers, no rows: {turn:?}");
         let receipts = turn.finish(Outcome::Success, vec![record("answer")]).unwrap();
         assert_eq!((receipts.len(), receipts[0].seq), (1, 4));
         assert!(matches!(turn.append(record("late")), Err(Error::TurnOver { turn: 1, .. })));

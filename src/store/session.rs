@@ -50,10 +50,17 @@ impl ReadOptions {
 ///
 /// All handles of one [`Store`] to one key share a writer, its lock and its fate: if it is poisoned it is so for all of them.
 /// A handle keeps the store open; dropping it writes nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Session {
     pub(crate) store: Store,
     pub(crate) slot: Arc<Slot>,
+}
+
+/// Without the writer, whose buffer holds the last records.
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("key", self.key()).field("store", &self.store).finish_non_exhaustive()
+    }
 }
 
 impl Session {

@@ -136,6 +136,14 @@ impl World {
             Change::Drain => return self.drain(store, turns, (process, number), &reason),
         };
         self.tell(|| format!("    -> {result:?}"));
+        if let (Change::Pending, Some((_, drained))) = (change, turns.get_mut(&(process, number))) {
+            // The mark is the caller's own now, and outlives the turn.
+            *drained = match &result {
+                Err(Error::Suspended { .. }) => *drained,
+                Err(_) if *drained != Some(false) => None,
+                _ => Some(false),
+            };
+        }
         self.expect(number, change, &reason, running.and_then(|(_, drained)| drained), &result)
     }
 
