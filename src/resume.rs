@@ -153,8 +153,13 @@ impl RoutePolicy {
             return Route::New(NewReason::Suspended);
         }
         if row.status.pending.is_some() || row.status.turn.is_some() {
-            let fresh = self.resume.is_fresh(since(row), now);
-            return if fresh { Route::Resume } else { Route::New(NewReason::Stale) };
+            if self.resume.is_fresh(since(row), now) {
+                return Route::Resume;
+            }
+            if row.status.pending.is_some() {
+                return Route::New(NewReason::Stale);
+            }
+            // A turn that was interrupted long ago is no reason to take a conversation from anybody.
         }
         let (then, now) = (row.updated.unix_ms(), now.unix_ms());
         let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);

@@ -66,7 +66,7 @@ BUGS = {
     "suspended lost with the registry": (RECOVER, "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };", "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };\n                let mark = mark.filter(|mark| !matches!(mark, Mark::Suspended { .. }));"),
     "a suspended session begins a turn": ("src/store/turns.rs", "                refuse_suspended(&key, row)?;", "                let _ = row;"),
     "written behind a reset": (COMMIT, "self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);", ""),
-    "a drained turn that failed stays pending": ("src/store/turns.rs", "if outcome != Outcome::Success && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && drained.load(Ordering::Acquire) {"),
+    "a drained turn that failed stays pending": ("src/store/turns.rs", "if is_over && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && is_over && drained.load(Ordering::Acquire) {"),
     "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
 }

@@ -204,6 +204,28 @@ fn a_clean_drain_leaves_no_mark() {
 }
 
 #[test]
+fn a_turn_that_a_drain_interrupts_is_to_be_resumed() {
+    let world = World::new();
+    let store = world.open();
+    let turn = store.session(KEY).unwrap().begin_turn(vec![record("go")]).unwrap();
+    let drained = std::thread::scope(|scope| {
+        let draining = scope.spawn(|| store.drain(Duration::from_secs(30), "restart", &[]).unwrap());
+        while turn.session().row().unwrap().status.pending.is_none() {
+            std::thread::yield_now();
+        }
+        turn.finish(Outcome::Interrupted, vec![record("stopped half way")]).unwrap();
+        draining.join().unwrap()
+    });
+    assert_eq!((drained.finished.len(), drained.interrupted.len()), (0, 1), "{drained:?}");
+    drop(turn);
+    store.close().unwrap();
+    world.each(|store| {
+        let status = store.session(KEY).unwrap().row().unwrap().status;
+        assert_eq!((status.turn, status.pending.unwrap().reason.as_str()), (None, "restart"));
+    });
+}
+
+#[test]
 fn a_drain_that_times_out_marks_only_the_sessions_still_running() {
     let world = World::new();
     {
@@ -489,6 +511,11 @@ fn a_message_is_routed_by_what_there_is() {
     assert_eq!(session.route(now, &policy).unwrap(), Route::New(NewReason::Suspended));
     assert_eq!(session.route(now, &policy).unwrap(), Route::New(NewReason::Closed));
     assert_eq!(session.append(record("anew")).unwrap().generation, 3);
+    drop(session.begin_turn(vec![]).unwrap());
+    let row = session.row().unwrap();
+    assert_eq!(policy.route(Some(&row), later(row.updated, 3600)), Route::Resume);
+    assert_eq!(policy.route(Some(&row), later(row.updated, 3601)), Route::Same, "an old turn takes nothing away");
+    session.begin_turn(vec![]).unwrap().finish(Outcome::Success, vec![]).unwrap();
     let idle = RoutePolicy::new().idle(Duration::from_secs(60));
     let updated = session.row().unwrap().updated;
     assert_eq!(idle.route(Some(&session.row().unwrap()), later(updated, 60)), Route::Same);

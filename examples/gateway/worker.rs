@@ -123,7 +123,6 @@ impl Worker {
             0 => Outcome::Failed,
             1 => Outcome::Partial,
             2 => Outcome::Error,
-            3 => Outcome::Interrupted,
             _ => Outcome::Success,
         };
         self.turn(session, &json!({"role": "user", "content": "what is the time?"}), outcome)

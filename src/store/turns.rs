@@ -129,7 +129,7 @@ impl Turn {
     }
 
     /// Ends the turn: `records` and its mark are one commit, durable when this returns. After [`Outcome::Success`] nothing is
-    /// left to resume.
+    /// left to resume. What a drain marked is taken back by every end but [`Outcome::Interrupted`].
     ///
     /// After an error the turn is still open and this can be tried again; when the error left open what was kept
     /// ([`Error::Poisoned`]), after [`Session::reopen`], and [`Error::TurnOver`] then says that it was.
@@ -148,8 +148,10 @@ impl Turn {
             let Some(row) = row.filter(|row| turn.is_open_in(row)) else { return Err(over.clone()) };
             let mut all = records.clone();
             all.push(NewRecord::mark(&Mark::TurnEnded { turn: turn.seq, outcome }));
-            // It is pending only because a drain found it running; now it is not.
-            if outcome != Outcome::Success && row.status.pending.is_some() && drained.load(Ordering::Acquire) {
+            // It is pending only because a drain found it running; now it is not. One that was interrupted, by the drain as
+            // like as not, is what a resume is for.
+            let is_over = !matches!(outcome, Outcome::Success | Outcome::Interrupted);
+            if is_over && row.status.pending.is_some() && drained.load(Ordering::Acquire) {
                 all.push(NewRecord::mark(&Mark::ResumeCleared));
             }
             Ok(all)
@@ -157,7 +159,7 @@ impl Turn {
         let inner = session.store.inner();
         let receipts = session.slot.decide(inner, decide);
         if matches!(receipts, Ok(_) | Err(Error::TurnOver { .. })) {
-            inner.turns.end(session.key(), turn, true);
+            inner.turns.end(session.key(), turn, outcome != Outcome::Interrupted);
         }
         let mut receipts = receipts?;
         receipts.truncate(count);

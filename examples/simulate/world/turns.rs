@@ -165,11 +165,13 @@ impl World {
             let mut cleared = kept.clone();
             cleared.pending = None;
             match change {
-                Change::Finish(outcome, _) if *outcome != Outcome::Success => match drained {
-                    Some(false) => vec![kept],
-                    Some(true) => vec![cleared],
-                    None => vec![kept, cleared],
-                },
+                Change::Finish(outcome, _) if !matches!(outcome, Outcome::Success | Outcome::Interrupted) => {
+                    match drained {
+                        Some(false) => vec![kept],
+                        Some(true) => vec![cleared],
+                        None => vec![kept, cleared],
+                    }
+                }
                 _ => vec![kept],
             }
         };
