@@ -167,7 +167,7 @@ def test(tree, target, _options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--states", type=int, default=60000)
+    parser.add_argument("--states", type=int, default=200000)
     parser.add_argument("--schedules", type=int, default=1000)
     parser.add_argument("--kind", default="")
     parser.add_argument("--only", default="")

@@ -240,17 +240,21 @@ impl World {
             self.models.iter_mut().for_each(|model| model.failed = true);
         }
         for at in 0..self.models.len() {
-            let turn = turns.get_mut(&(process, at));
+            // A turn that a reset has ended is none that the store runs; named by its caller, the session is marked all the same.
+            let is_open = self.models[at].status.iter().any(|status| status.turn);
+            let turn = turns.get_mut(&(process, at)).filter(|_| is_open);
             if turn.is_none() && at != number || self.models[at].reset_in_doubt {
                 continue;
             }
+            let mut kept = Vec::new();
             let key = super::KEYS[at];
             let failed =
                 drained.failed.iter().find(|(failed, _)| failed.as_str() == key).map(|(_, error)| error.clone());
             let unmarked = |status: &Status| status.pending.is_none() && status.suspended.is_none();
             if let Some((_, marked)) = turn {
-                // A turn that a reset has ended is not marked.
                 let statuses = &self.models[at].status;
+                // Where it is open whether the turn is, it is open whether it was marked.
+                kept = statuses.iter().filter(|status| !status.turn).cloned().collect();
                 let all = statuses.iter().all(|status| unmarked(status) && status.turn);
                 let none = statuses.iter().all(|status| !unmarked(status) || !status.turn);
                 *marked = match (failed.is_some(), *marked, all, none) {
@@ -258,15 +262,13 @@ impl World {
                     (false, known, _, true) => known,
                     _ => None,
                 };
-                if !statuses.iter().any(|status| status.turn) {
-                    continue;
-                }
             }
             let result = failed.map_or(Ok(true), Err);
             if matches!(result, Err(Error::SessionNotFound { .. } | Error::SessionClosed { .. })) {
                 continue;
             }
             self.expect(at, &Change::Drain, reason, None, &result)?;
+            self.models[at].status.extend(kept);
         }
         Ok(())
     }
