@@ -555,3 +555,60 @@ fn text_that_no_mark_holds_is_refused() {
     session.compact(&deep(100), 1).unwrap();
     assert!(matches!(world.open().session("~store").unwrap().suspend("x"), Err(Error::Key(_))));
 }
+
+/// What somebody who asks is told of a session.
+fn told(store: &Store) -> String {
+    let row = store.session(KEY).unwrap().row().unwrap();
+    let reason = |flag: &Option<sesslog::Flag>| flag.as_ref().map(|flag| flag.reason.clone());
+    let status = &row.status;
+    let now = later(row.updated, 1);
+    let offered: Vec<_> =
+        store.resume_candidates(now, &ResumePolicy::new()).unwrap().offered.into_iter().map(|row| row.key).collect();
+    format!(
+        "{} {:?} {:?} turn {:?} pending {:?} suspended {:?} tries {} {:?} offered {offered:?}",
+        row.generation,
+        row.state,
+        row.title,
+        status.turn.is_some(),
+        reason(&status.pending),
+        reason(&status.suspended),
+        status.resume_attempts,
+        status.labels,
+    )
+}
+
+#[test]
+fn without_the_registry_between_any_two_steps_the_answers_are_the_same() {
+    type Step = fn(&sesslog::Session);
+    let steps: [Step; 18] = [
+        |session| drop(session.append(record("hi")).unwrap()),
+        |session| drop(session.begin_turn(vec![record("go")]).unwrap()),
+        |session| session.mark_resume_pending("one").unwrap(),
+        |session| assert_eq!(session.note_resume_attempt().unwrap(), 1),
+        |session| drop(session.begin_turn(vec![]).unwrap().finish(Outcome::Failed, vec![record("no")]).unwrap()),
+        |session| session.set_title("title").unwrap(),
+        |session| session.set_labels(&["a", "b"]).unwrap(),
+        |session| assert!(session.suspend("two").unwrap()),
+        |session| assert!(session.mark_resume_pending("refused").is_err()),
+        |session| assert!(session.lift_suspension().unwrap()),
+        |session| assert_eq!(session.note_resume_attempt().unwrap(), 1),
+        |session| drop(session.begin_turn(vec![]).unwrap().finish(Outcome::Success, vec![record("yes")]).unwrap()),
+        |session| session.mark_resume_pending("three").unwrap(),
+        |session| assert!(session.clear_resume_pending().unwrap()),
+        |session| session.compact("summary", 2).unwrap(),
+        |session| assert!(session.reset("four").unwrap()),
+        |session| drop(session.append_batch(vec![record("anew"), record("and on")]).unwrap()),
+        |session| drop(session.begin_turn(vec![]).unwrap()),
+    ];
+    let (with, without) = (World::new(), World::new());
+    for (number, step) in steps.iter().enumerate() {
+        let answers = [&with, &without].map(|world| {
+            step(&world.open().session(KEY).unwrap());
+            if std::ptr::eq(world, &raw const without) {
+                std::fs::remove_file(world.folder.path().join("registry.jsonl")).unwrap();
+            }
+            told(&world.open())
+        });
+        assert_eq!(answers[0], answers[1], "after step {number}");
+    }
+}
