@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use sesslog::{Flag, OpenTurn, Parent, Row, SessionKey, SessionState, Store, Timestamp};
+use sesslog::{Flag, Listed, OpenTurn, Parent, Row, SessionKey, SessionState, Store, Timestamp};
 
 use crate::outcome::Failure;
 
@@ -20,9 +20,17 @@ pub(crate) fn state_of(store: &Store, row: &Row) -> Result<&'static str, Failure
     Ok(row.state.name())
 }
 
-/// Returns a session's title, if it has one: an empty one took the one before away.
-pub(crate) fn title_of(row: &Row) -> Option<&str> {
-    row.title.as_deref().filter(|title| !title.is_empty())
+/// Returns the rows of all sessions, and what can not be read.
+pub(crate) fn rows_of(store: &Store) -> Result<(Vec<Row>, Vec<Failure>), Failure> {
+    let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+    for listed in store.sessions()? {
+        match listed {
+            Listed::Session(row) => rows.push(row),
+            Listed::Unreadable { error, .. } => unreadable.push(Failure::Store(error)),
+            _ => {}
+        }
+    }
+    Ok((rows, unreadable))
 }
 
 /// A session as `list`, `info` and the commands that change one print it.
@@ -69,7 +77,7 @@ impl<'a> SessionLine<'a> {
             last_seq: row.last_seq,
             last_crc: row.last_crc,
             durable_seq: row.durable_seq,
-            title: title_of(row),
+            title: row.title.as_deref(),
             path: path_of(store, row).to_string_lossy().into_owned(),
         }
     }

@@ -9,7 +9,7 @@ use crate::args::{EXIT_STATUS, Global, session_key};
 use crate::commands::locate;
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped, range_text};
-use crate::sessions::{SessionLine, state_of, title_of};
+use crate::sessions::{SessionLine, state_of};
 
 /// Show what is known of a session
 ///
@@ -117,7 +117,7 @@ fn fields(row: &Row, state: &str, file_bytes: u64) -> [(&'static str, Option<Str
         ("generation", Some(row.generation.to_string())),
         ("id", Some(escaped(&row.id).into_owned())),
         ("parent", parent),
-        ("title", title_of(row).map(|title| escaped(title).into_owned())),
+        ("title", row.title.as_deref().map(|title| escaped(title).into_owned())),
         ("labels", (!labels.is_empty()).then(|| labels.join(", "))),
         ("state", Some(state.to_owned())),
         ("open turn", status.turn.map(|turn| format!("since {}  record {}", turn.since, turn.seq))),

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use sesslog::{Listed, Row, SessionState, Timestamp};
+use sesslog::{Row, SessionState, Timestamp};
 
 use crate::args::{EXIT_STATUS, Global};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped};
-use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, state_of, title_of};
+use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, rows_of, state_of};
 use crate::table;
 
 /// List sessions, newest first
@@ -95,15 +95,7 @@ pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome 
 fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
     let store = global.open_read_only()?;
     let mut outcome = Outcome::Done;
-    let mut rows = Vec::new();
-    let mut unreadable = Vec::new();
-    for listed in store.sessions()? {
-        match listed {
-            Listed::Session(row) => rows.push(row),
-            Listed::Unreadable { error, .. } => unreadable.push(Failure::Store(error)),
-            _ => {}
-        }
-    }
+    let (mut rows, mut unreadable) = rows_of(&store)?;
     select(&mut rows, args);
     let mut shown: Vec<Shown> = Vec::with_capacity(rows.len());
     for row in rows {
@@ -163,7 +155,7 @@ fn print_table(shown: &[Shown], output: &mut Output) -> Result<(), Failure> {
             row.records.to_string(),
             row.length_bytes.to_string(),
             row.updated.to_string(),
-            escaped(title_of(row).unwrap_or_default()).into_owned(),
+            escaped(row.title.as_deref().unwrap_or_default()).into_owned(),
         ]
     };
     let rows = shown.iter().map(cells).collect();

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use sesslog::resume::{ResumePolicy, Verdict, since};
-use sesslog::{Item, Listed, Mark, Row, Store, Timestamp};
+use sesslog::{Item, Mark, Row, Store, Timestamp};
 
 use crate::args::{EXIT_STATUS, Global};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, counted, escaped};
-use crate::sessions::{RUNNING, is_own, retain_newest};
+use crate::sessions::{RUNNING, is_own, retain_newest, rows_of};
 use crate::table;
 
 /// Where a store keeps its starts.
@@ -81,15 +81,7 @@ pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome 
 fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
     let store = global.open_read_only()?;
     let (now, policy) = (Timestamp::now(), args.policy());
-    let mut rows = Vec::new();
-    let mut unreadable = Vec::new();
-    for listed in store.sessions()? {
-        match listed {
-            Listed::Session(row) => rows.push(row),
-            Listed::Unreadable { error, .. } => unreadable.push(Failure::Store(error)),
-            _ => {}
-        }
-    }
+    let (mut rows, mut unreadable) = rows_of(&store)?;
     retain_newest(&mut rows);
     rows.retain(|row| !is_own(row));
     rows.sort_by_key(since);
