@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_millis(40);
 /// Waited for in any case when the holder says that it only looks: one process's close must not fail another's append.
 const PATIENCE_BRIEF: Duration = Duration::from_secs(10);
-/// Waited for by who only asks: another one who asks holds the lock for a moment, under the name of its last owner.
+/// Waited for by who only asks: who has just taken the lock for a moment may still stand there under the name of its last owner.
 const PATIENCE_TO_ASK: Duration = Duration::from_millis(5);
 /// More than any holder's description.
 const HOLDER_BYTES_MAX: u64 = 4096;

@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) keeper: Keeper,
     pub(crate) turns: Turns,
     /// Set once this process has noted its start.
-    pub(crate) start: Mutex<Option<Start>>,
+    start: Mutex<Option<Start>>,
 }
 
 /// The rows in memory, and what is known of those on disk.
@@ -118,6 +118,10 @@ impl Inner {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn start(&self) -> MutexGuard<'_, Option<Start>> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<SessionKey, Weak<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,9 +166,7 @@ impl Inner {
     pub(crate) fn fold(&self, key: &SessionKey, row: &Row) {
         let mut registry = self.registry();
         registry.rows.update(key, row);
-        if !registry.folded.contains(&(key.clone(), row.generation)) {
-            registry.folded.insert((key.clone(), row.generation));
-        }
+        registry.folded.insert((key.clone(), row.generation));
         drop(registry);
         self.keeper.changed();
     }

@@ -121,7 +121,7 @@ impl Store {
                 append_own(self.inner(), &Mark::ResumesFound { sessions }, Some(now))?;
                 start.told = true;
                 start.found.insert(0, now);
-                *self.inner().start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner) = Some(start.clone());
+                *self.inner().start() = Some(start.clone());
             }
             if policy.is_broken(&start.found, now) {
                 resumable.held_back = std::mem::take(&mut resumable.offered);
@@ -182,7 +182,7 @@ impl Store {
 
     /// Notes the start of this process, once, and says what came before it.
     fn note_start(&self, now: Timestamp) -> Result<Start, Error> {
-        let mut start = self.inner().start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner);
+        let mut start = self.inner().start();
         if let Some(start) = &*start {
             return Ok(start.clone());
         }
@@ -229,13 +229,13 @@ fn append_own(inner: &Inner, mark: &Mark, now: Option<Timestamp>) -> Result<(), 
 }
 
 pub(crate) fn has_noted_start(inner: &Inner) -> bool {
-    inner.start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner).is_some()
+    inner.start().is_some()
 }
 
 /// Notes that this process, which noted its start, has closed the store.
 pub(crate) fn note_stop(inner: &Inner) -> Result<(), Error> {
     append_own(inner, &Mark::Stopped, None)?;
-    inner.start.lock().unwrap_or_else(crate::sync::PoisonError::into_inner).take();
+    inner.start().take();
     Ok(())
 }
 
