@@ -1,6 +1,7 @@
 //! Looking at a transcript every way there is: the answers have to agree, and nothing may change.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use sesslog::{
     Error, Finding, FindingKind, Gap, Item, Progress, ReadOptions, Record, Report, Severity, Store, Tail, TailState,
@@ -48,6 +49,11 @@ pub fn verify(store: &Store, deep: bool) -> Report {
     store.verify(&options, &Progress::default()).expect("a store in memory can be listed")
 }
 
+/// The findings about the file that [`read`] reads: a row may witness a loss of the other session, too.
+fn of_the_read(report: Report) -> Vec<Finding> {
+    of_transcripts(report).into_iter().filter(|finding| finding.path == Path::new(forge::TRANSCRIPT)).collect()
+}
+
 /// The findings about transcripts.
 pub fn of_transcripts(report: Report) -> Vec<Finding> {
     let is_registry = |kind: &FindingKind| {
@@ -73,8 +79,8 @@ pub fn everyway(disk: &Disk) -> Option<Seen> {
     let before = disk.files();
     let store = disk.look();
     let mut seen = read(&store);
-    let findings = of_transcripts(verify(&store, false));
-    let deep = of_transcripts(verify(&store, true));
+    let findings = of_the_read(verify(&store, false));
+    let deep = of_the_read(verify(&store, true));
     match &mut seen {
         Some(seen) => {
             seen.unread = agree(disk, seen, &findings, &deep);
