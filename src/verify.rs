@@ -362,7 +362,7 @@ fn open(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>) -> Resul
     }
     let path = inner.layout.transcripts().join(name.to_string());
     let file = inner.layout.fs.open(&path, OpenMode::Read).context("open", &path)?;
-    let reader = Reader::new(file.into(), &path, None, std::sync::Arc::new(|_| None))?;
+    let reader = Reader::new(file.into(), &path, None, None)?;
     Ok((reader, None))
 }
 

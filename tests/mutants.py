@@ -93,7 +93,6 @@ RACES = {
     "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        registry.rows = merged;", "            }\n        }\n        registry.rows = merged;"),
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
     "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
-    "readers hold a row of later against the file": (INNER, "        let row = self.row(key, generation);\n        Arc::new(move |id| row.as_ref()", "        let me = Weak::clone(&self.me);\n        let key = key.clone();\n        Arc::new(move |id| me.upgrade().and_then(|inner| inner.row(&key, generation)).as_ref()"),
 }
 
 # What takes a clock that waits: caught by tests/turns.rs. The same form.

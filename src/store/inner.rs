@@ -21,7 +21,7 @@ use crate::store::turns::Turns;
 use crate::store::{Flushed, Listed, Options};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
-use crate::transcript::reader::{Reader, Witness};
+use crate::transcript::reader::Reader;
 use crate::transcript::recover::{self, Judgement, Trust};
 use crate::transcript::writer::Writer;
 
@@ -298,16 +298,10 @@ impl Inner {
     }
 
     pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
-        let file = self.open_transcript(key, generation)?;
         let path = self.layout.transcript(key, generation);
-        Reader::new(file, &path, Some((key, generation)), self.witness(key, generation))
-    }
-
-    /// Returns what the registry knew of a transcript when the read began: before the length was looked at, so never more than
-    /// the file holds. What is promised meanwhile, a later read may hold against the file.
-    fn witness(&self, key: &SessionKey, generation: u64) -> Witness {
         let row = self.row(key, generation);
-        Arc::new(move |id| row.as_ref().filter(|row| row.id == id).map(|row| row.durable_seq))
+        let file = self.open_transcript(key, generation)?;
+        Reader::new(file, &path, Some((key, generation)), row.as_ref())
     }
 
     /// Returns a row that agrees with its transcript, reading what the one we have does not cover. Writes nothing; what is

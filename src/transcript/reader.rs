@@ -14,6 +14,7 @@ use crate::fs::{FsFile, IoContext as _, PathError};
 use crate::header::Header;
 use crate::key::SessionKey;
 use crate::record::Record;
+use crate::registry::Row;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Place, Step, Walk};
 use crate::transcript::seek;
@@ -26,9 +27,6 @@ const BLOCK_LINES_MIN: u64 = 32;
 const BLOCK_LINES_MAX: u64 = 1024;
 /// A block of more than this has lines enough: records may be of any size, and a whole block is held.
 const BLOCK_BYTES: u64 = 1024 * 1024;
-
-/// Gives the registry's witness for a transcript: the durable seq of the row with this header id.
-pub(crate) type Witness = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
 
 /// One item of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +48,8 @@ pub(crate) struct Reader {
     data_start: u64,
     /// Damage of the header itself.
     header_gap: Option<Gap>,
-    witness: Witness,
+    /// What the registry knew to be durable when the read began.
+    witness: Option<u64>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -60,12 +59,13 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Takes an open transcript; its header is read at once.
+    /// Takes an open transcript; its header is read at once. The row was looked up before, or what was appended meanwhile
+    /// would be missed in a file that was shorter when its length was taken.
     pub(crate) fn new(
         file: Arc<dyn FsFile>,
         path: &Path,
         key: Option<(&SessionKey, u64)>,
-        witness: Witness,
+        row: Option<&Row>,
     ) -> Result<Self, Error> {
         let length_bytes = file.stat().context("stat", path)?.length_bytes;
         let mut source = Source::new(file, path, length_bytes, false);
@@ -81,11 +81,9 @@ impl Reader {
                 (Some(header), Some(crc), data_start, separator)
             }
         };
+        let is_its_row = |row: &&Row| header.as_ref().is_some_and(|header| header.body.id == row.id);
+        let witness = row.filter(is_its_row).map(|row| row.durable_seq);
         Ok(Self { source, header, seed, data_start, header_gap, witness })
-    }
-
-    fn witness(&self) -> Option<u64> {
-        (self.witness)(&self.header.as_ref()?.body.id)
     }
 
     /// Reads forward from `from_seq`.
@@ -104,19 +102,12 @@ impl Reader {
     }
 
     fn walk_from(self, start: Cursor, from_seq: u64) -> Records {
-        // The witness before the length: a row folded in between must not make a file look short.
-        let witness = self.witness();
-        let Self { mut source, header, seed, data_start, header_gap, witness: ask, .. } = self;
-        let length_bytes = source.file().stat().map_or(source.length_bytes(), |stat| stat.length_bytes);
-        if length_bytes > source.length_bytes() {
-            source.refresh(length_bytes);
-        }
+        let Self { mut source, header: _, seed, data_start, header_gap, witness } = self;
         source.jump();
         let path = source.path().to_owned();
         let walk = Walk::new(source, seed.unwrap_or_default(), data_start, start, witness);
         // Without the header's checksum no line can be told sound; the gap covers them all.
         let unreadable = seed.is_none();
-        let header_id = header.map(|header| header.body.id);
         Records {
             walk,
             path,
@@ -124,8 +115,7 @@ impl Reader {
             last_seq: u64::MAX,
             header_gap,
             unreadable,
-            header_id,
-            ask,
+            witness,
             settled: 0,
             looks: 0,
             tail: None,
@@ -140,7 +130,7 @@ impl Reader {
 
     /// Returns the highest seq that the last sound record or the registry's row proves durable.
     pub(crate) fn proven_durable(&mut self) -> Result<u64, Error> {
-        Ok(self.claimed_durable()?.max(self.witness().unwrap_or(0)))
+        Ok(self.claimed_durable()?.max(self.witness.unwrap_or(0)))
     }
 
     /// Returns the highest `durable` that the last sound record claims: what the file proves of itself.
@@ -170,8 +160,8 @@ pub struct Records {
     last_seq: u64,
     header_gap: Option<Gap>,
     unreadable: bool,
-    header_id: Option<String>,
-    ask: Witness,
+    /// Of when the read began: what is promised meanwhile, a later read may hold against the file.
+    witness: Option<u64>,
     /// Bytes below were seen twice.
     settled: u64,
     looks: u32,
@@ -251,7 +241,6 @@ impl Records {
     fn is_settled(&mut self, before: Place) -> Result<bool, PathError> {
         let first = self.digest(before.offset())?;
         self.walk.source.file().settle();
-        let witness = self.header_id.as_ref().and_then(|id| (self.ask)(id));
         let length_bytes = self.walk.source.file().stat().context("stat", &self.path)?.length_bytes;
         let old_length_bytes = self.walk.source.length_bytes();
         self.looks = self.looks.saturating_add(1);
@@ -261,7 +250,7 @@ impl Records {
             self.settled = length_bytes;
             return Ok(true);
         }
-        self.walk.rewind(before, length_bytes, witness);
+        self.walk.rewind(before, length_bytes, self.witness);
         if first == second {
             // The place is as it was, only the file went on behind it: the verdict is made anew, and then believed.
             self.settled = length_bytes;
@@ -356,7 +345,6 @@ impl Backward {
             let reader = Reader {
                 source: Source::new(file, &path, self.end, false),
                 header: self.reader.header.clone(),
-                witness: Arc::clone(&self.reader.witness),
                 header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
                 ..self.reader
             };
@@ -374,8 +362,7 @@ impl Backward {
                 last_seq: u64::MAX,
                 header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
                 unreadable: false,
-                header_id: None,
-                ask: Arc::new(|_| None),
+                witness: None,
                 // It was below the end of the file when the read began, and a sound record stands behind it.
                 settled: u64::MAX,
                 looks: SETTLE_LOOKS,

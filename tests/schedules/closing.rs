@@ -108,6 +108,29 @@ fn the_keeper_is_in_nobodys_way() {
     });
 }
 
+/// What is folded while the keeper saves is no part of that save: the next one has it. Nobody folds these sessions again.
+#[test]
+fn what_is_folded_during_a_save_is_saved_next() {
+    explore(|| {
+        let world = World::new();
+        sesslog::sync::set_rings(8);
+        let store = options(&world.fs).registry_save_delay(Duration::ZERO).open(ROOT).unwrap();
+        let keys = ["one", "two"];
+        let tasks = keys.map(|key| {
+            let session = store.session(key).unwrap();
+            let (append, world) = (world.append(&session, "a", 2, 1, Sync, succeeds), world.clone());
+            Box::new(move || {
+                append();
+                world.release(&session).unwrap();
+            }) as Box<dyn FnOnce() + Send>
+        });
+        world.run(tasks.into());
+        world.close(&store);
+        rows_agree(&world, &keys);
+        world.judge();
+    });
+}
+
 /// The last handle is dropped by a thread that appends, the keeper at work.
 #[test]
 fn the_last_drop_closes() {

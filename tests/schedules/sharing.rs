@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sesslog::Durability::{Buffered, Sync};
+use sesslog::fs::Fs as _;
 use sesslog::{Error, Item, Progress, ReadOptions, VerifyOptions};
 
 use crate::closing::rows_agree;
@@ -135,5 +136,38 @@ fn two_stores_share_a_registry() {
         world.close(&next);
         rows_agree(&world, &["one", "two"]);
         world.judge();
+    });
+}
+
+/// A store goes on knowing what it acknowledged while it merges what another one saved: it names the loss of a transcript,
+/// and how much was lost.
+#[test]
+fn a_merge_forgets_nothing_that_was_acknowledged() {
+    explore(|| {
+        let world = World::new();
+        sesslog::sync::set_rings(8);
+        let open = || options(&world.fs).registry_save_delay(Duration::ZERO).open(ROOT).unwrap();
+        let (ours, theirs) = (open(), open());
+        let other = world.of_store(1);
+        let append = other.append(&theirs.session("theirs").unwrap(), "b", 2, 1, Sync, succeeds);
+        let closing = Box::new(move || {
+            append();
+            other.close(&theirs);
+        }) as Box<dyn FnOnce() + Send>;
+        // Each is folded once: a later fold would say it again.
+        let sessions = ["one", "two", "three"].map(|key| ours.session(key).unwrap());
+        let appends = sessions.iter().map(|session| world.append(session, "a", 1, 2, Sync, succeeds));
+        world.run(appends.chain([closing]).collect());
+        world.judge();
+        for session in &sessions {
+            let name = format!("transcripts/{}~", session.key());
+            let files = world.fs.files();
+            let (transcript, _) = files.iter().find(|(path, _)| path.to_string_lossy().contains(&name)).unwrap();
+            world.fs.remove(transcript).unwrap();
+            match session.records().unwrap_err() {
+                Error::TranscriptLost { last_seq, .. } => assert!(last_seq >= 2, "{last_seq}"),
+                other => panic!("{other:?}"),
+            }
+        }
     });
 }
