@@ -171,6 +171,38 @@ pub enum Error {
         /// What is allowed.
         limit_bytes: usize,
     },
+    /// A record that the session does not have was named. Nothing was written.
+    #[error(
+        "{what} {seq} of session {key:?} generation {generation} is beyond its history, which ends at record {last_seq}"
+    )]
+    BeyondHistory {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// What named it: `keep_from` or `at_seq`.
+        what: &'static str,
+        /// The record asked for.
+        seq: u64,
+        /// The last there is.
+        last_seq: u64,
+    },
+    /// More records were to be undone than the session shows. Nothing was written.
+    #[error(
+        "session {key:?} generation {generation} has {records} records to undo, not {asked}; the first is record {first_seq}"
+    )]
+    TooFewRecords {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// How many were to be undone.
+        asked: u64,
+        /// How many there are.
+        records: u64,
+        /// The first of them; 0 without any.
+        first_seq: u64,
+    },
     /// The store is being drained: no turn begins.
     #[error("store is being drained, no turn begins")]
     Draining,

@@ -119,7 +119,11 @@ pub use record::{NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
 pub use status::{Flag, OpenTurn, SessionState, Status};
-pub use store::{Drained, Flushed, Listed, MarkedRecent, Options, ReadOptions, Resumable, Session, Store, Turn};
+pub use store::{
+    Context, Drained, Flushed, Head, Listed, MarkedRecent, Options, ReadOptions, Resumable, Session, Store, Summary,
+    Turn, Undone,
+};
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::reader::{Backward, Item, Records};
+pub use transcript::trail::Clamped;
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

@@ -68,12 +68,16 @@ pub enum Mark {
     },
     /// The suspension is lifted.
     Released,
-    /// What stands before a record is summed up.
+    /// What stands before a record is summed up. The summary, any JSON value of any size, is given by
+    /// [`Session::context`](crate::Session::context) byte for byte.
     Compacted {
-        /// What a model is shown instead: any JSON value.
-        summary: serde_json::Value,
-        /// The first record that it is still shown.
+        /// The first record that a model is still shown.
         keep_from: u64,
+    },
+    /// The active view goes on behind an earlier record; what stands between is not in it any more.
+    Rewound {
+        /// The record; 0 stands for none.
+        to_seq: u64,
     },
     /// In `~store`: a gateway started.
     Started,

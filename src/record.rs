@@ -159,6 +159,14 @@ impl NewRecord {
         Self { body, kind: Cow::Borrowed(KIND_MARK), id_json: None, ts: None }
     }
 
+    /// Makes the mark that sums up, its summary byte for byte as in the text given.
+    pub(crate) fn compacted(summary: &str, keep_from: u64) -> Result<Self, RecordError> {
+        // As part of the mark, so that the mark is not nested too deep.
+        let body =
+            normalise(&format!(r#"{{"mark":"compacted","summary":{summary},"keep_from":{keep_from}}}"#))?.into_owned();
+        Ok(Self { body, kind: Cow::Borrowed(KIND_MARK), id_json: None, ts: None })
+    }
+
     /// Refuses what is over the limit.
     pub(crate) fn check_size(&self, limit_bytes: usize) -> Result<(), RecordError> {
         let length_bytes = self.size_hint();

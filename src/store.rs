@@ -11,6 +11,7 @@ pub(crate) mod resumes;
 pub(crate) mod session;
 pub(crate) mod submit;
 pub(crate) mod turns;
+pub(crate) mod view;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use options::Options;
 pub use resumes::{MarkedRecent, Resumable};
 pub use session::{ReadOptions, Session};
 pub use turns::Turn;
+pub use view::{Context, Head, Summary, Undone};
 
 /// A session store: a folder of transcripts and an index that can always be folded again from them.
 ///

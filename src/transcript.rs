@@ -7,4 +7,5 @@ pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod seek;
 pub(crate) mod source;
+pub(crate) mod trail;
 pub(crate) mod writer;

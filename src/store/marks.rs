@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::error::Error;
-use crate::format::NESTING_MAX;
 use crate::key::SessionKey;
 use crate::mark::Mark;
-use crate::record::{NewRecord, RecordError};
+use crate::record::{NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
@@ -147,37 +144,24 @@ impl Session {
         self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
     }
 
-    /// Sums up what stands before the record `keep_from`: a model is shown the summary instead. The records stay.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::SessionNotFound`], [`Error::SessionClosed`]; those
-    /// of [`append`](Self::append).
-    pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
-        let summary =
-            serde_json::to_value(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
-        let mark = Mark::Compacted { summary, keep_from };
-        let record = NewRecord::mark(&mark);
-        record.check_size(self.store.inner().options.record_bytes_max)?;
-        if Mark::parse(record.body()) == Mark::Unknown {
-            // What we write we can read.
-            return Err(RecordError::TooDeep { limit: NESTING_MAX }.into());
-        }
-        self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
-    }
-
     /// Appends the mark that is decided on an open generation. `false`: none was needed.
     fn mark(
         &self,
         mut decide: impl FnMut(&SessionKey, &Row) -> Result<Option<Mark>, Error> + Send + 'static,
     ) -> Result<bool, Error> {
+        let receipts = self.decide_open(move |key, row| Ok(decide(key, row)?.iter().map(NewRecord::mark).collect()))?;
+        Ok(!receipts.is_empty())
+    }
+
+    /// Appends what is decided on an open generation.
+    pub(crate) fn decide_open(
+        &self,
+        mut decide: impl FnMut(&SessionKey, &Row) -> Result<Vec<NewRecord>, Error> + Send + 'static,
+    ) -> Result<Vec<Receipt>, Error> {
         self.check_writable()?;
         let key = self.key().clone();
-        let decide = Decide::new(TurnChange::None, move |row, _| {
-            let mark = decide(&key, open_row(&key, row)?)?;
-            Ok(mark.iter().map(NewRecord::mark).collect())
-        });
-        Ok(!self.slot.decide(self.store.inner(), decide)?.is_empty())
+        let decide = Decide::new(TurnChange::None, move |row, _| decide(&key, open_row(&key, row)?));
+        self.slot.decide(self.store.inner(), decide)
     }
 }
 

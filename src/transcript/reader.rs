@@ -25,6 +25,8 @@ const SETTLE_LOOKS: u32 = 50;
 /// Lines in the first block of a backward read; later blocks double.
 const BLOCK_LINES_MIN: u64 = 32;
 const BLOCK_LINES_MAX: u64 = 1024;
+/// Skipping more records than this backward is worth a search, which reads some 20 places of the file.
+const FAR_RECORDS: u64 = 256;
 /// A block of more than this has lines enough: records may be of any size, and a whole block is held.
 const BLOCK_BYTES: u64 = 1024 * 1024;
 
@@ -125,7 +127,7 @@ impl Reader {
     /// Reads backward from the end.
     pub(crate) fn backward(self) -> Backward {
         let end = self.source.length_bytes();
-        Backward { reader: self, end, block: Vec::new(), lines: BLOCK_LINES_MIN, done: false }
+        Backward { reader: self, end, block: Vec::new(), lines: BLOCK_LINES_MIN, done: false, last_seq: u64::MAX }
     }
 
     /// Returns the highest seq that the last sound record or the registry's row proves durable.
@@ -314,6 +316,14 @@ impl Iterator for Records {
 
 impl std::iter::FusedIterator for Records {}
 
+/// Returns the seq at which an item stands.
+fn place(item: &Item) -> u64 {
+    match item {
+        Item::Record(record) => record.seq(),
+        Item::Gap(gap) => gap.expected_seq,
+    }
+}
+
 /// A backward read: an iterator over records and gaps, last first.
 ///
 /// Reads blocks of lines from the end, so the first items cost the same whatever the transcript's length.
@@ -325,6 +335,8 @@ pub struct Backward {
     block: Vec<Item>,
     lines: u64,
     done: bool,
+    /// Records behind this one are not wanted.
+    last_seq: u64,
 }
 
 impl std::fmt::Debug for Backward {
@@ -334,6 +346,22 @@ impl std::fmt::Debug for Backward {
 }
 
 impl Backward {
+    /// Leaves out what stands behind the record `seq` and was not given yet, seen from `at_seq`. A long way is not read.
+    pub(crate) fn skip_behind(&mut self, at_seq: u64, seq: u64) -> Result<(), Error> {
+        let is_far = at_seq.saturating_sub(seq) > FAR_RECORDS;
+        self.last_seq = seq;
+        let Some(seed) = self.reader.seed.filter(|_| is_far && !self.done) else { return Ok(()) };
+        let (source, data_start) = (&mut self.reader.source, self.reader.data_start);
+        let found = seek::before(source, seed, seq.saturating_add(1), data_start, self.end)?;
+        self.block.clear();
+        self.lines = BLOCK_LINES_MIN;
+        match found {
+            Some(found) => self.end = found.line.next(),
+            None => self.done = true,
+        }
+        Ok(())
+    }
+
     fn fill(&mut self) -> Result<(), Error> {
         let first = self.end == self.reader.source.length_bytes();
         let start = self.block_start()?;
@@ -421,8 +449,10 @@ impl Iterator for Backward {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(item) = self.block.pop() {
-                return Some(Ok(item));
+            match self.block.pop() {
+                Some(item) if place(&item) > self.last_seq => continue,
+                Some(item) => return Some(Ok(item)),
+                None => {}
             }
             if self.done {
                 return None;

@@ -198,7 +198,7 @@ fn text_of(mark: &Mark) -> String {
             let outcome = fields_of(mark).get("outcome").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
             format!("that of record {turn}: {}", outcome.unwrap_or_default())
         }
-        Mark::Compacted { keep_from, .. } => format!("up to record {keep_from}"),
+        Mark::Compacted { keep_from } => format!("up to record {keep_from}"),
         Mark::ResumesFound { sessions } => sessions.to_string(),
         _ => String::new(),
     }

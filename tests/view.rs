@@ -1,0 +1,189 @@
+//! The active view: what a model gets, the last messages, and an undo, against a fold of the whole transcript.
+
+#![cfg(feature = "sim")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+use std::collections::BTreeMap;
+
+use sesslog::sim::{Chance, SimFs};
+use sesslog::{Context, Error, Item, Mark, NewRecord, Options, Session, Store};
+
+fn store() -> (SimFs, Store) {
+    let fs = SimFs::new();
+    let store = Options::new().file_system(std::sync::Arc::new(fs.clone())).open("/store").unwrap();
+    (fs, store)
+}
+
+fn say(session: &Session, text: &str) -> u64 {
+    session.append(NewRecord::new(text).unwrap()).unwrap().seq
+}
+
+fn note(session: &Session, text: &str) {
+    session.append(NewRecord::new(text).unwrap().kind("meta.usage").unwrap()).unwrap();
+}
+
+fn texts(items: &[Item]) -> Vec<String> {
+    let text = |item: &Item| match item {
+        Item::Record(record) => record.parse().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    items.iter().map(text).collect()
+}
+
+fn summary(context: &Context) -> Option<&str> {
+    context.summary.as_ref().map(|summary| summary.json())
+}
+
+#[test]
+fn a_summary_stands_for_what_is_before_it() {
+    let (_fs, store) = store();
+    let session = store.session("k").unwrap();
+    for text in ["a", "b", "c"] {
+        say(&session, text);
+    }
+    note(&session, "tokens");
+    session
+        .compact(&serde_json::value::RawValue::from_string(r#"{"z": 1, "a":[2.50]}"#.to_owned()).unwrap(), 3)
+        .unwrap();
+    say(&session, "d");
+    let context = session.context().unwrap();
+    assert_eq!(texts(&context.items), ["c", "d"]);
+    // Byte for byte: neither the order of keys nor the spelling of a number is ours to change.
+    assert_eq!(summary(&context), Some(r#"{"z": 1, "a":[2.50]}"#));
+    assert_eq!((context.summary.unwrap().keep_from, context.head.seq, context.clamped.len()), (3, 6, 0));
+    assert_eq!(texts(&session.history(3).unwrap()), ["b", "c", "d"]);
+    assert_eq!(session.head().unwrap(), context.head);
+}
+
+#[test]
+fn an_undo_is_a_mark_and_keeps_the_summary_that_it_does_not_touch() {
+    let (_fs, store) = store();
+    let session = store.session("k").unwrap();
+    for text in ["a", "b", "c", "d"] {
+        say(&session, text);
+    }
+    session.compact("up to b", 3).unwrap();
+    say(&session, "e");
+    let undone = session.undo(2).unwrap().unwrap();
+    assert_eq!((undone.from_seq, undone.seq), (4, 7));
+    let context = session.context().unwrap();
+    assert_eq!((texts(&context.items), summary(&context)), (vec!["c".to_owned()], Some("\"up to b\"")));
+    // One that reaches into what was summed up takes the summary back.
+    session.undo(2).unwrap();
+    let context = session.context().unwrap();
+    assert_eq!((texts(&context.items), summary(&context)), (vec!["a".to_owned()], None));
+    assert_eq!(texts(&session.history(9).unwrap()), ["a"]);
+    assert_eq!(session.records().unwrap().count(), 9, "the records stay");
+}
+
+#[test]
+fn beyond_the_history_is_refused_and_named() {
+    let (fs, store) = store();
+    let session = store.session("k").unwrap();
+    assert!(matches!(session.undo(1), Err(Error::SessionNotFound { .. })));
+    assert!(matches!(session.context(), Err(Error::SessionNotFound { .. })));
+    say(&session, "a");
+    say(&session, "b");
+    let before = fs.files();
+    let refused = session.undo(3).unwrap_err();
+    assert!(matches!(refused, Error::TooFewRecords { asked: 3, records: 2, first_seq: 1, .. }), "{refused:?}");
+    assert_eq!(refused.to_string(), "session \"k\" generation 1 has 2 records to undo, not 3; the first is record 1");
+    for keep_from in [0, 4, u64::MAX] {
+        let refused = session.compact("s", keep_from).unwrap_err();
+        assert!(matches!(refused, Error::BeyondHistory { last_seq: 2, .. }), "{refused:?}");
+    }
+    assert_eq!(session.undo(0).unwrap(), None);
+    assert_eq!(fs.files(), before, "nothing was written");
+    session.compact("all of it", 3).unwrap();
+    assert!(session.context().unwrap().items.is_empty());
+}
+
+#[test]
+fn a_reset_leaves_nothing_to_see() {
+    let (_fs, store) = store();
+    let session = store.session("k").unwrap();
+    say(&session, "a");
+    session.reset("new").unwrap();
+    let context = session.context().unwrap();
+    assert!(context.items.is_empty() && session.history(9).unwrap().is_empty());
+    assert_eq!(texts(&session.context_of(1).unwrap().items), ["a"]);
+    assert!(matches!(session.undo(1), Err(Error::SessionClosed { .. })));
+    say(&session, "b");
+    assert_eq!(texts(&session.context().unwrap().items), ["b"]);
+}
+
+#[test]
+fn a_summary_of_any_size_is_seen() {
+    let (_fs, store) = store();
+    let session = store.session("k").unwrap();
+    say(&session, "a");
+    let long = "s".repeat(2_000_000);
+    session.compact(&long, 2).unwrap();
+    say(&session, "b");
+    let context = session.context().unwrap();
+    assert_eq!(context.summary.unwrap().parse::<String>().unwrap(), long);
+    assert_eq!(texts(&context.items), ["b"]);
+}
+
+/// What the marks of a forward read come to, by the rules' own words: one predecessor for each record.
+fn expected(session: &Session) -> (Option<u64>, Vec<u64>, Vec<u64>) {
+    let records: BTreeMap<u64, _> = session
+        .records()
+        .unwrap()
+        .map(|item| if let Item::Record(record) = item.unwrap() { (record.seq(), record) } else { panic!() })
+        .collect();
+    let mut path = Vec::new();
+    let mut at = records.len() as u64;
+    while at > 0 {
+        path.push(at);
+        at = match records[&at].as_mark() {
+            Some(Mark::Rewound { to_seq }) => to_seq,
+            _ => at - 1,
+        };
+    }
+    let compaction = path.iter().find_map(|seq| match records[seq].as_mark() {
+        Some(Mark::Compacted { keep_from }) => Some((*seq, keep_from)),
+        _ => None,
+    });
+    let is_shown = |seq: &&u64| !records[seq].is_mark() && !records[seq].kind().starts_with("meta.");
+    let mut shown: Vec<u64> = path.iter().filter(is_shown).copied().collect();
+    shown.reverse();
+    let keep_from = compaction.map_or(0, |(_, keep_from)| keep_from);
+    let kept = shown.iter().copied().filter(|seq| *seq >= keep_from).collect();
+    (compaction.map(|(seq, _)| seq), kept, shown)
+}
+
+fn seqs(items: &[Item]) -> Vec<u64> {
+    items.iter().map(|item| if let Item::Record(record) = item { record.seq() } else { panic!("{item:?}") }).collect()
+}
+
+/// Long enough for blocks, jumps near and far, and undos across summaries.
+#[test]
+fn reading_back_gives_what_a_fold_of_everything_gives() {
+    for seed in 0..6 {
+        let mut chance = Chance::new(seed);
+        let (_fs, store) = store();
+        let session = store.session("k").unwrap();
+        for step in 0..40 {
+            match chance.below(8) {
+                0 => drop(session.undo(1 + chance.below(4))),
+                1 if chance.below(3) == 0 => drop(session.undo(1 + chance.below(400))),
+                2 => drop(session.compact(&step, 1 + chance.below(session.head().map_or(1, |head| head.seq)))),
+                3 => note(&session, "n"),
+                _ => {
+                    let count = if chance.below(10) == 0 { 300 } else { 1 + chance.below(5) };
+                    let batch = (0..count).map(|at| NewRecord::new(&(step, at)).unwrap()).collect();
+                    session.append_batch(batch).unwrap();
+                }
+            }
+            let Ok(context) = session.context() else { continue };
+            let (compaction, kept, shown) = expected(&session);
+            assert_eq!(context.summary.map(|summary| summary.seq), compaction, "seed {seed}, step {step}");
+            assert_eq!(seqs(&context.items), kept, "seed {seed}, step {step}");
+            let last = 1 + usize::try_from(chance.below(20)).unwrap();
+            let history = seqs(&session.history(last).unwrap());
+            assert_eq!(history, shown[shown.len().saturating_sub(last)..], "seed {seed}, step {step}");
+        }
+        store.close().unwrap();
+    }
+}
