@@ -6,8 +6,7 @@ use crate::damage::Gap;
 use crate::fs::PathError;
 use crate::key::{KeyError, SessionKey};
 use crate::lock::Holder;
-use crate::record::Receipt;
-use crate::record::RecordError;
+use crate::record::{Head, Receipt, RecordError};
 use crate::timestamp::Timestamp;
 
 /// An operation on a store or a session failed.
@@ -170,6 +169,25 @@ pub enum Error {
         length_bytes: usize,
         /// What is allowed.
         limit_bytes: usize,
+    },
+    /// The session's history does not end where the caller saw it end: another writer went on with it. Nothing was written.
+    #[error("session {key:?} went on: its history ends at {}", current.map_or_else(|| "nothing".to_owned(), |head| head.to_string()))]
+    HeadMoved {
+        /// The session.
+        key: SessionKey,
+        /// Where it ends now; `None` when there is no such session.
+        current: Option<Head>,
+    },
+    /// The id of a record is that of another one of the generation, with another kind or body. Nothing of the append was
+    /// written.
+    #[error("record {seq} of session {key:?} generation {generation} has the same id and another content")]
+    IdReused {
+        /// The session.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// The record that has the id.
+        seq: u64,
     },
     /// A record that the session does not have was named. Nothing was written.
     #[error(

@@ -115,13 +115,13 @@ pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
 pub use mark::{Mark, Outcome};
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
-pub use record::{NewRecord, Receipt, Record, RecordError};
+pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
-    Context, Drained, Flushed, Head, Listed, MarkedRecent, Options, ReadOptions, Resumable, Session, Store, Summary,
-    Turn, Undone,
+    Context, Drained, Flushed, Listed, MarkedRecent, Options, ReadOptions, Resumable, Session, Store, Summary, Turn,
+    Undone,
 };
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::reader::{Backward, Item, Records};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::{
     FRAME_TAIL_BYTES, ID_BYTES_MAX, KIND_DEFAULT, KIND_HEADER, KIND_MARK, KIND_META_PREFIX, NESTING_MAX,
 };
-use crate::frame::{self, Content, Crc, FrameDefect, Head};
+use crate::frame::{self, Content, Crc, FrameDefect};
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::timestamp::Timestamp;
@@ -129,7 +129,8 @@ impl NewRecord {
         Ok(self)
     }
 
-    /// Sets the caller's idempotency id, 1 to 128 bytes.
+    /// Sets the caller's idempotency id, 1 to 128 bytes: an append of a record whose id the generation holds already writes
+    /// nothing and gives the receipt of the first, so that an append whose outcome is not known can be tried again.
     ///
     /// # Errors
     ///
@@ -151,6 +152,16 @@ impl NewRecord {
     /// Returns the body as it will be written.
     pub fn body(&self) -> &str {
         &self.body
+    }
+
+    /// Returns the id as it stands in the line.
+    pub(crate) fn id_json(&self) -> Option<&str> {
+        self.id_json.as_deref()
+    }
+
+    /// Says whether it has the same kind and body.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.kind, &self.body) == (&other.kind, &other.body)
     }
 
     /// Makes one of the store's own records.
@@ -346,9 +357,34 @@ pub(crate) struct Info {
 }
 
 impl Info {
-    pub(crate) fn new(head: &Head<'_>, crc: Crc) -> Self {
-        let Head { seq, durable, prev, ts, kind, .. } = *head;
+    pub(crate) fn new(head: &frame::Head<'_>, crc: Crc) -> Self {
+        let frame::Head { seq, durable, prev, ts, kind, .. } = *head;
         Self { seq, durable, prev, crc, ts, is_mark: kind == KIND_MARK, is_activity: is_activity(kind) }
+    }
+}
+
+/// The end of a session's history: its last line, marks included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Head {
+    /// The generation.
+    pub generation: u64,
+    /// The last line's seq, 0 for the header's.
+    pub seq: u64,
+    /// Its checksum.
+    pub crc: Crc,
+}
+
+impl std::fmt::Display for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "record {} ({}) of generation {}", self.seq, self.crc, self.generation)
+    }
+}
+
+impl Receipt {
+    /// Returns the history's end as it was right behind the record.
+    pub fn head(&self) -> Head {
+        Head { generation: self.generation, seq: self.seq, crc: self.crc }
     }
 }
 

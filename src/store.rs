@@ -1,9 +1,12 @@
 //! The public face: options, the store, its sessions.
 
 pub(crate) mod commit;
+pub(crate) mod compare;
 pub(crate) mod drain;
 pub(crate) mod folder;
+pub(crate) mod group;
 pub(crate) mod inner;
+pub(crate) mod job;
 pub(crate) mod keeper;
 pub(crate) mod marks;
 pub(crate) mod options;
@@ -25,7 +28,7 @@ pub use options::Options;
 pub use resumes::{MarkedRecent, Resumable};
 pub use session::{ReadOptions, Session};
 pub use turns::Turn;
-pub use view::{Context, Head, Summary, Undone};
+pub use view::{Context, Summary, Undone};
 
 /// A session store: a folder of transcripts and an index that can always be folded again from them.
 ///

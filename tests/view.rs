@@ -31,7 +31,7 @@ fn texts(items: &[Item]) -> Vec<String> {
 }
 
 fn summary(context: &Context) -> Option<&str> {
-    context.summary.as_ref().map(|summary| summary.json())
+    context.summary.as_ref().map(sesslog::Summary::json)
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn expected(session: &Session) -> (Option<u64>, Vec<u64>, Vec<u64>) {
         .map(|item| if let Item::Record(record) = item.unwrap() { (record.seq(), record) } else { panic!() })
         .collect();
     let mut path = Vec::new();
-    let mut at = records.len() as u64;
+    let mut at = records.keys().next_back().copied().unwrap_or(0);
     while at > 0 {
         path.push(at);
         at = match records[&at].as_mark() {

@@ -8,90 +8,17 @@ use std::collections::HashMap;
 
 use crate::atomic::Durability;
 use crate::error::Error;
-use crate::format::COMMIT_BYTES_MAX;
 use crate::fs::PathError;
 use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt};
-use crate::registry::Row;
 use crate::status::SessionState;
+use crate::store::group::{self, Append, waiting};
 use crate::store::inner::{Inner, Opened, Unborn};
+use crate::store::job::{Decide, Done, Job, TurnChange, TurnId};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::{CommitError, Writer, Written};
-
-/// Something to do with a session's writer.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// Append records as one commit; those of a turn only while this process runs it.
-    Append { records: Vec<NewRecord>, durability: Durability, turn: Option<TurnId> },
-    /// Append what is decided on the session as it is then, durably and as one commit.
-    Decide(Decide),
-    /// Make everything durable.
-    Flush,
-    /// Make everything durable, seal, let go of the lock.
-    Release,
-}
-
-/// Looks at the newest generation's row, closed or not, and at the turn that this process runs, and says what to append;
-/// nothing is no commit. Asked again when somebody else made the session meanwhile.
-type Decision = Box<dyn FnMut(Option<&Row>, Option<TurnId>) -> Result<Vec<NewRecord>, Error> + Send>;
-
-/// Names a turn among all of a key's. A seq alone does not: the first turn of every generation may have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TurnId {
-    pub(crate) generation: u64,
-    /// Of the mark that began it.
-    pub(crate) seq: u64,
-}
-
-impl TurnId {
-    /// Says whether it is the open turn of this generation.
-    pub(crate) fn is_open_in(self, row: &Row) -> bool {
-        row.state != SessionState::Closed
-            && row.generation == self.generation
-            && row.status.turn.is_some_and(|turn| turn.seq == self.seq)
-    }
-}
-
-/// A change of a session that depends on what it is.
-pub(crate) struct Decide {
-    decision: Decision,
-    turn: TurnChange,
-}
-
-/// What a change means for the turn that this process runs in the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TurnChange {
-    None,
-    /// The first record begins one.
-    Begins,
-    Ends,
-}
-
-impl Decide {
-    pub(crate) fn new(
-        turn: TurnChange,
-        decision: impl FnMut(Option<&Row>, Option<TurnId>) -> Result<Vec<NewRecord>, Error> + Send + 'static,
-    ) -> Self {
-        Self { decision: Box::new(decision), turn }
-    }
-}
-
-impl std::fmt::Debug for Decide {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decide").field("turn", &self.turn).finish_non_exhaustive()
-    }
-}
-
-/// What a job came to.
-#[derive(Debug)]
-pub(crate) enum Done {
-    Appended(Vec<Receipt>),
-    /// So many records became durable.
-    Flushed(u64),
-    Released,
-}
 
 type Answer = Result<Done, Error>;
 
@@ -302,25 +229,6 @@ impl Drop for Lead<'_> {
     }
 }
 
-/// An append on its way through one or more commits.
-struct Append {
-    ticket: u64,
-    records: Vec<NewRecord>,
-    receipts: Vec<Receipt>,
-}
-
-/// Returns the next records to write, somewhat more than one commit takes.
-fn waiting(appends: &[Append]) -> Vec<&NewRecord> {
-    let mut bytes = 0_usize;
-    let unwritten = appends.iter().flat_map(|append| append.records.iter().skip(append.receipts.len()));
-    let fits = |record: &&NewRecord| {
-        let begins_inside = bytes <= COMMIT_BYTES_MAX;
-        bytes = bytes.saturating_add(record.size_hint());
-        begins_inside
-    };
-    unwritten.take_while(fits).collect()
-}
-
 impl Lead<'_> {
     fn run(&mut self, jobs: Vec<(u64, Job)>) {
         let mut appends = Vec::new();
@@ -339,7 +247,7 @@ impl Lead<'_> {
                     }
                     // One fdatasync covers all that are queued: who asked for less gets more.
                     sync |= durability == Durability::Sync;
-                    appends.push(Append { ticket, records, receipts: Vec::new() });
+                    appends.push(Append::new(ticket, records));
                 }
                 Job::Decide(decide) => {
                     self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
@@ -366,15 +274,8 @@ impl Lead<'_> {
         }
         let result = self.append_records(&mut appends, sync);
         for append in appends {
-            let complete = append.receipts.len() == append.records.len();
-            let answer = match &result {
-                Err(error) if !complete && append.receipts.is_empty() => Err(error.clone()),
-                Err(error) if !complete => {
-                    Err(Error::Partial { receipts: append.receipts, source: Box::new(error.clone()) })
-                }
-                _ => Ok(Done::Appended(append.receipts)),
-            };
-            self.answers.insert(append.ticket, answer);
+            let ticket = append.ticket;
+            self.answers.insert(ticket, append.answer(&result).map(Done::Appended));
         }
     }
 
@@ -386,25 +287,43 @@ impl Lead<'_> {
         let mut found_one = false;
         while self.writer.is_none() {
             if let Some(unborn) = self.open(now)? {
+                self.find_twins(appends, unborn.generation)?;
+                if appends.iter().all(Append::is_answered) {
+                    return Ok(());
+                }
                 self.give_birth(unborn, appends, now, &mut found_one)?;
             }
         }
+        self.find_twins(appends, 1)?;
         self.commit_all(appends, sync, now)
     }
 
     fn commit_all(&mut self, appends: &mut [Append], sync: bool, now: Timestamp) -> Result<(), Error> {
         loop {
             let waiting = waiting(appends);
+            let Some(writer) = self.writer.as_mut() else { return Err(Error::Closed) };
             if waiting.is_empty() {
+                if appends.iter().all(Append::is_answered) {
+                    return Ok(());
+                }
+                // Nothing is to be written, but what is acknowledged again has to be in the session's file, and durable.
+                let looked = if sync && writer.unsynced() > 0 { writer.sync() } else { writer.check_ours() };
+                looked.map_err(|error| self.failed(error))?;
+                self.fold_if_durable();
+                self.hand_out(appends, &[], sync);
                 return Ok(());
             }
-            let Some(writer) = self.writer.as_mut() else { return Err(Error::Closed) };
             match writer.commit(&waiting, sync, now) {
                 Ok(written) => {
                     self.fold_if_durable();
                     self.hand_out(appends, &written, sync);
                 }
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => {
+                    let error = self.failed(error);
+                    // A full disk is no reason to refuse what was written before.
+                    self.hand_out(appends, &[], sync);
+                    return Err(error);
+                }
             }
         }
     }
@@ -433,24 +352,32 @@ impl Lead<'_> {
         let mut appends = loop {
             let unborn = if self.writer.is_none() { self.open(now)? } else { None };
             let closed = unborn.as_ref().and_then(|unborn| unborn.closed.as_deref());
-            let records = (decide.decision)(self.writer.as_ref().map(|writer| writer.row()).or(closed), self.turn)?;
+            let row = self.writer.as_ref().map(|writer| writer.row()).or(closed);
+            let records = match (decide.decision)(row, self.turn) {
+                Ok(records) => records,
+                Err(error) => return self.written_before(ticket, decide.again)?.ok_or(error),
+            };
             if records.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut appends = [Append { ticket, records, receipts: Vec::new() }];
+            let mut appends = [Append::new(ticket, records)];
             if let Some(unborn) = unborn {
+                self.find_twins(&mut appends, unborn.generation)?;
+                if appends.iter().all(Append::is_answered) {
+                    break appends;
+                }
                 self.give_birth(unborn, &mut appends, now, &mut found_one)?;
             }
             if self.writer.is_some() {
                 break appends;
             }
         };
-        let result = self.commit_all(&mut appends, true, now);
-        let [Append { receipts, .. }] = appends;
-        if let Err(error) = result {
-            let partial = |receipts, error| Error::Partial { receipts, source: Box::new(error) };
-            return Err(if receipts.is_empty() { error } else { partial(receipts, error) });
-        }
+        let result = match self.writer {
+            Some(_) => self.find_twins(&mut appends, 1).and_then(|()| self.commit_all(&mut appends, true, now)),
+            None => Ok(()),
+        };
+        let [append] = appends;
+        let receipts = append.answer(&result)?;
         self.turn = match decide.turn {
             TurnChange::None => self.turn,
             TurnChange::Begins => {
@@ -461,6 +388,21 @@ impl Lead<'_> {
         // Behind a reset nothing is written: the next append looks for its generation anew.
         self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);
         Ok(receipts)
+    }
+
+    /// Returns the receipts of records that are all there already.
+    fn written_before(&mut self, ticket: u64, records: Vec<NewRecord>) -> Result<Option<Vec<Receipt>>, Error> {
+        if self.writer.is_none() || records.is_empty() {
+            return Ok(None);
+        }
+        let mut appends = [Append::new(ticket, records)];
+        self.find_twins(&mut appends, 1)?;
+        if appends.iter().any(|append| append.is_refused() || append.unwritten().next().is_some()) {
+            return Ok(None);
+        }
+        let result = self.commit_all(&mut appends, true, self.inner.layout.fs.now());
+        let [append] = appends;
+        append.answer(&result).map(Some)
     }
 
     /// Opens the session's transcript, or says which one is to be made.
@@ -495,7 +437,7 @@ impl Lead<'_> {
         now: Timestamp,
         found_one: &mut bool,
     ) -> Result<(), Error> {
-        let records: Vec<_> = appends.iter().flat_map(|append| &append.records).collect();
+        let records: Vec<_> = appends.iter().flat_map(Append::unwritten).collect();
         match Writer::give_birth(&self.inner.layout, lock, &self.slot.key, generation, &records, now) {
             Ok((writer, written)) => {
                 self.inner.fold(&self.slot.key, writer.row());
@@ -513,15 +455,14 @@ impl Lead<'_> {
         }
     }
 
-    /// Gives each written record's receipt to the append that it came from, in order.
+    /// Looks for what the ids of these appends find.
+    fn find_twins(&mut self, appends: &mut [Append], unborn: u64) -> Result<(), Error> {
+        group::find_twins(appends, &self.slot.key, self.writer.as_deref_mut(), unborn)
+    }
+
     fn hand_out(&self, appends: &mut [Append], written: &[Written], durable: bool) {
-        let Some(generation) = self.writer.as_ref().map(|writer| writer.row().generation) else { return };
-        let mut written = written.iter();
-        for append in appends {
-            while append.receipts.len() < append.records.len() {
-                let Some(Written { seq, crc }) = written.next().copied() else { return };
-                append.receipts.push(Receipt { key: self.slot.key.clone(), generation, seq, crc, durable });
-            }
+        if let Some(writer) = &self.writer {
+            group::hand_out(appends, &self.slot.key, writer, written, durable);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::key::{KeyError, SessionKey};
 use crate::mark::Mark;
 use crate::parallel::in_parallel;
 use crate::record::NewRecord;
-use crate::store::commit::{Decide, TurnChange};
+use crate::store::job::{Decide, TurnChange};
 use crate::store::marks::{check_reason, open_row};
 use crate::store::turns::{Run, refuse_suspended};
 use crate::store::{Flushed, Store};

@@ -10,7 +10,7 @@ use crate::record::{NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
-use crate::store::commit::{Decide, TurnChange};
+use crate::store::job::{Decide, TurnChange};
 use crate::store::turns::refuse_suspended;
 
 /// Longest reason, title and label. A mark has to be read whole by every fold.

@@ -8,7 +8,8 @@ use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt, Record};
 use crate::registry::Row;
 use crate::store::Store;
-use crate::store::commit::{Done, Job, Slot, TurnId};
+use crate::store::commit::Slot;
+use crate::store::job::{Done, Job, TurnId};
 use crate::transcript::reader::{Backward, Item, Reader, Records};
 
 /// What to read of a session; the whole of its newest generation by default.

@@ -10,7 +10,8 @@ use crate::record::{NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
-use crate::store::commit::{Decide, Slot, TurnChange, TurnId};
+use crate::store::commit::Slot;
+use crate::store::job::{Decide, TurnChange, TurnId};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -11,25 +11,12 @@ use serde_json::value::RawValue;
 use crate::error::Error;
 use crate::frame::Crc;
 use crate::mark::Mark;
-use crate::record::{NewRecord, Record, RecordError, is_activity};
-use crate::registry::Row;
+use crate::record::{Head, NewRecord, Record, RecordError, is_activity};
 use crate::store::Session;
 use crate::store::inner::Inner;
 use crate::timestamp::Timestamp;
 use crate::transcript::reader::Item;
 use crate::transcript::trail::{Clamped, Trail};
-
-/// The end of a session's history: its last line, marks included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Head {
-    /// The generation.
-    pub generation: u64,
-    /// The last line's seq, 0 for the header's.
-    pub seq: u64,
-    /// Its checksum.
-    pub crc: Crc,
-}
 
 /// What a model should see of a session now.
 #[derive(Debug, Clone)]
@@ -108,15 +95,6 @@ pub struct Undone {
 }
 
 impl Session {
-    /// Returns the end of the session's history: what [`append_if`](Self::append_if) compares.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`row`](Self::row).
-    pub fn head(&self) -> Result<Head, Error> {
-        self.row().map(|row| Head::of(&row))
-    }
-
     /// Returns what a model should see now: the last summary, and the records from its `keep_from` on; without a summary all
     /// of them. What was undone is left out, and so is everything before a reset: then there is nothing to see.
     ///
@@ -252,12 +230,6 @@ impl Session {
         })?;
         let from_seq = undone.try_iter().last().unwrap_or(0);
         Ok(receipts.first().map(|mark| Undone { generation: mark.generation, from_seq, seq: mark.seq }))
-    }
-}
-
-impl Head {
-    pub(crate) fn of(row: &Row) -> Self {
-        Self { generation: row.generation, seq: row.last_seq, crc: row.last_crc }
     }
 }
 

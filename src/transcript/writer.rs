@@ -19,7 +19,8 @@ use crate::mark::Mark;
 use crate::record::{Info, NewRecord};
 use crate::registry::Row;
 use crate::timestamp::Timestamp;
-use crate::transcript::source::to_u64;
+use crate::transcript::ids::{Found, Ids};
+use crate::transcript::source::{Source, to_u64};
 
 /// A buffer that grew beyond this for one large record is not kept.
 const BUFFER_KEPT_BYTES: usize = 2 * COMMIT_BYTES_MAX;
@@ -29,6 +30,7 @@ const BUFFER_KEPT_BYTES: usize = 2 * COMMIT_BYTES_MAX;
 pub(crate) struct Written {
     pub(crate) seq: u64,
     pub(crate) crc: Crc,
+    pub(crate) offset: u64,
 }
 
 /// How a commit can fail.
@@ -56,6 +58,8 @@ pub(crate) struct Writer {
     /// Records of the last fdatasync: a seal proves them if they are more than one.
     last_commit_records: u64,
     buffer: Vec<u8>,
+    /// The ids in the file, once somebody asked for one.
+    ids: Option<Ids>,
     /// Set by the first failure that leaves the disk's content open.
     poisoned: bool,
 }
@@ -84,6 +88,7 @@ impl Writer {
             durable_seq,
             last_commit_records: 0,
             buffer: Vec::new(),
+            ids: None,
             poisoned: false,
         })
     }
@@ -180,10 +185,26 @@ impl Writer {
             return Err(self.roll_back(before, row.last_seq, error));
         }
         self.row = row;
+        if let Some(ids) = &mut self.ids {
+            for (record, written) in records.iter().zip(&written) {
+                record.id_json().into_iter().for_each(|id_json| ids.put(id_json, written.offset));
+            }
+        }
         if sync {
             self.sync_ours()?;
         }
         Ok(written)
+    }
+
+    /// Looks for the record that was written with this record's id, durable or not. The first look reads the transcript.
+    pub(crate) fn find(&mut self, record: &NewRecord) -> Result<Option<Found>, PathError> {
+        let Some(id_json) = record.id_json() else { return Ok(None) };
+        let mut source = Source::new(Arc::clone(&self.file), &self.path, self.row.length_bytes, false);
+        let ids = match &mut self.ids {
+            Some(ids) => ids,
+            none => none.insert(Ids::read(&mut source)?),
+        };
+        ids.find(&mut source, self.seed, id_json, record)
     }
 
     /// Makes everything written durable with one fdatasync, if it is still the session's: an fdatasync of a file that was
@@ -221,7 +242,7 @@ impl Writer {
 
     /// Looks whether file and lock are still ours and the length is as we left it: a file that someone replaced, edited or
     /// restored is not written to any more.
-    fn check_ours(&mut self) -> Result<(), CommitError> {
+    pub(crate) fn check_ours(&mut self) -> Result<(), CommitError> {
         if self.poisoned {
             return Err(self.poison(self.row.last_seq, std::io::Error::other("an earlier failure")));
         }
@@ -289,6 +310,7 @@ fn encode_record(
 ) -> Written {
     let content = record.content(now);
     let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };
+    let offset = file_length_bytes.saturating_add(to_u64(buffer.len()));
     let crc = frame::encode(buffer, seed, place, &content);
     let info = Info {
         seq: place.seq,
@@ -301,5 +323,5 @@ fn encode_record(
     };
     let mark = info.is_mark.then(|| Mark::parse(record.body()));
     row.fold(file_length_bytes.saturating_add(to_u64(buffer.len())), &info, mark.as_ref());
-    Written { seq: place.seq, crc }
+    Written { seq: place.seq, crc, offset }
 }
