@@ -189,6 +189,14 @@ pub enum Error {
         /// The record that has the id.
         seq: u64,
     },
+    /// There is such a session already. Nothing was written.
+    #[error("session {key:?} exists, its newest generation is {generation}")]
+    SessionExists {
+        /// The session.
+        key: SessionKey,
+        /// Its newest generation.
+        generation: u64,
+    },
     /// A record that the session does not have was named. Nothing was written.
     #[error(
         "{what} {seq} of session {key:?} generation {generation} is beyond its history, which ends at record {last_seq}"

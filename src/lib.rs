@@ -102,6 +102,8 @@ mod rebuild;
 
 mod repair;
 
+mod fork;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

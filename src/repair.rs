@@ -10,22 +10,21 @@ use std::sync::Arc;
 use crate::atomic::TempFile;
 use crate::damage::{Defect, Gap, TailState};
 use crate::error::Error;
-use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK};
-use crate::frame::{self, Content, Crc, Place};
-use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, write_all};
+use crate::frame::Crc;
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::lock::{Lock, Purpose};
 use crate::mark::Mark;
-use crate::record::{Info, NewRecord, Record};
+use crate::record::Info;
 use crate::registry::Row;
 use crate::store::Store;
 use crate::store::inner::{Inner, lock_error};
-use crate::timestamp::Timestamp;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::recover::keep_aside;
 use crate::transcript::scan::{Step, Walk};
 use crate::transcript::source::{Line, Source, to_u64};
+use crate::transcript::whole::NewFile;
 
 /// What a repair did, or with `dry_run` would do.
 #[derive(Debug, Clone)]
@@ -251,64 +250,18 @@ fn write_new(
         Some(header) => (header.body.parent.clone(), header.ts),
         None => (None::<Parent>, now),
     };
-    let mut buffer = Vec::new();
-    let header = Header::encode(&mut buffer, fs, key, generation, parent, created)
-        .context("get random bytes for", &temp.path)?;
-    let mut new = NewFile { temp, buffer, written: 0, seed: header.crc, row: Row::born(&header) };
+    let mut new = NewFile::begin(fs, temp, key, generation, parent, created)?;
     let mut lost = plan.lost().into_iter().peekable();
     for kept in &plan.kept {
         while let Some((from_seq, to_seq)) = lost.next_if(|(_, to_seq)| *to_seq < kept.seq) {
             new.put_gap(from_seq, to_seq, now)?;
         }
-        let bytes = source.copy(kept.offset, kept.end)?;
-        // It was sound when the plan was made; now it is not: the disk is failing as we read.
-        let changed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "a record changed while it was copied");
-        let (head, _) = frame::decode(&bytes, plan.seed).map_err(|_| changed()).context("read", source.path())?;
-        let body = bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body };
-        // A record that is no text is kept as it is: nobody can read it, and nobody else has it.
-        let mark = Record::decode(&bytes, plan.seed, kept.offset).ok().and_then(|record| record.as_mark());
-        new.put(kept.seq, &content, mark.as_ref())?;
+        new.copy(source, plan.seed, kept.seq, kept.offset..kept.end)?;
     }
     for (from_seq, to_seq) in lost {
         new.put_gap(from_seq, to_seq, now)?;
     }
-    new.flush()?;
-    Ok(new.row)
-}
-
-/// The new transcript on its way to its temp file.
-struct NewFile<'a> {
-    temp: &'a TempFile<'a>,
-    buffer: Vec<u8>,
-    written: u64,
-    seed: Crc,
-    row: Row,
-}
-
-impl NewFile<'_> {
-    fn put(&mut self, seq: u64, content: &Content<'_>, mark: Option<&Mark>) -> Result<(), Error> {
-        let place = Place { seq, durable: seq.saturating_sub(1), prev: self.row.last_crc };
-        let crc = frame::encode(&mut self.buffer, self.seed, place, content);
-        let is_activity = crate::record::is_activity(content.kind);
-        let is_mark = content.kind == KIND_MARK;
-        let info = Info { seq, durable: place.durable, prev: place.prev, crc, ts: content.ts, is_mark, is_activity };
-        self.row.fold(self.written.saturating_add(to_u64(self.buffer.len())), &info, mark);
-        if self.buffer.len() >= COMMIT_BYTES_MAX { self.flush() } else { Ok(()) }
-    }
-
-    fn put_gap(&mut self, from_seq: u64, to_seq: u64, now: Timestamp) -> Result<(), Error> {
-        let mark = Mark::Gap { from_seq, to_seq };
-        let record = NewRecord::mark(&mark);
-        self.put(to_seq, &record.content(now), Some(&mark))
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        write_all(&*self.temp.file, &self.buffer, self.written).context("write", &self.temp.path)?;
-        self.written = self.written.saturating_add(to_u64(self.buffer.len()));
-        self.buffer.clear();
-        Ok(())
-    }
+    Ok(new.end()?)
 }
 
 /// Gives the original a name in `quarantine/`, durably: a second link, or a copy where the file system has no links.

@@ -9,4 +9,5 @@ pub(crate) mod scan;
 pub(crate) mod seek;
 pub(crate) mod source;
 pub(crate) mod trail;
+pub(crate) mod whole;
 pub(crate) mod writer;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "format",
     "sync",
     "parallel",
@@ -32,6 +32,7 @@ const ORDER: [&str; 29] = [
     "verify",
     "rebuild",
     "repair",
+    "fork",
     "sim",
     "lib",
     "bin",

@@ -88,14 +88,90 @@ fn beyond_the_history_is_refused_and_named() {
     let refused = session.undo(3).unwrap_err();
     assert!(matches!(refused, Error::TooFewRecords { asked: 3, records: 2, first_seq: 1, .. }), "{refused:?}");
     assert_eq!(refused.to_string(), "session \"k\" generation 1 has 2 records to undo, not 3; the first is record 1");
-    for keep_from in [0, 4, u64::MAX] {
-        let refused = session.compact("s", keep_from).unwrap_err();
-        assert!(matches!(refused, Error::BeyondHistory { last_seq: 2, .. }), "{refused:?}");
+    for seq in [4, u64::MAX] {
+        for refused in [session.compact("s", seq).unwrap_err(), session.rewind(seq - 1).unwrap_err()] {
+            assert!(matches!(refused, Error::BeyondHistory { last_seq: 2, .. }), "{refused:?}");
+        }
     }
     assert_eq!(session.undo(0).unwrap(), None);
     assert_eq!(fs.files(), before, "nothing was written");
     session.compact("all of it", 3).unwrap();
     assert!(session.context().unwrap().items.is_empty());
+}
+
+/// A mark of somebody who counted wrong, as it may stand in a transcript: nothing is left out for it, and it is reported.
+#[test]
+fn a_number_that_can_not_be_hides_nothing() {
+    for (mark, field, given, used) in [
+        (r#"{"mark":"compacted","summary":"s","keep_from":1000}"#, "keep_from", 1000, 1),
+        (r#"{"mark":"compacted","summary":"s","keep_from":4}"#, "keep_from", 4, 1),
+        (r#"{"mark":"compacted","summary":"s","keep_from":0}"#, "keep_from", 0, 1),
+        (r#"{"mark":"rewound","to_seq":3}"#, "to_seq", 3, 2),
+        (r#"{"mark":"rewound","to_seq":18446744073709551615}"#, "to_seq", u64::MAX, 2),
+    ] {
+        let (fs, store) = store();
+        let session = store.session("k").unwrap();
+        say(&session, "a");
+        say(&session, "b");
+        store.close().unwrap();
+        let (path, mut bytes) =
+            fs.files().into_iter().find(|(path, _)| path.to_string_lossy().ends_with(".1.jsonl")).unwrap();
+        let crc = |line: &[u8], seed: u32| {
+            let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+            hasher.update(line);
+            hasher.finalize()
+        };
+        let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let seed = crc(&lines[0][..lines[0].len() - 19], 0);
+        let prev = crc(&lines[2][..lines[2].len() - 19], seed);
+        let line = format!(
+            r#"{{"seq":3,"durable":2,"prev":"{prev:08x}","ts":"2026-11-22T08:15:00.000Z","kind":"mark","body":{mark}"#
+        );
+        let end = format!(",\"crc\":\"{:08x}\"}}\n", crc(line.as_bytes(), seed));
+        bytes.extend(line.into_bytes().into_iter().chain(end.into_bytes()));
+        fs.tamper(&path, &bytes);
+        let (_, store) = (store, Options::new().file_system(std::sync::Arc::new(fs)).open("/store").unwrap());
+        let session = store.session("k").unwrap();
+        say(&session, "c");
+        let context = session.context().unwrap();
+        assert_eq!(texts(&context.items), ["a", "b", "c"], "{mark}");
+        let [clamped] = &context.clamped[..] else { panic!("{mark}: {:?}", context.clamped) };
+        assert_eq!((clamped.seq, clamped.field, clamped.given, clamped.used), (3, field, given, used));
+    }
+}
+
+/// What the loaders of four systems give of their own files (tests/views.py), from the same histories in our store.
+#[test]
+fn the_view_is_what_the_loaders_of_other_systems_give() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/views");
+    let mut cases = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let case: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let (_fs, store) = store();
+        let session = store.session("k").unwrap();
+        for (entry, seq) in case["records"].as_array().unwrap().iter().zip(1..) {
+            let mark = &entry["mark"];
+            match mark["mark"].as_str() {
+                None => {
+                    let kind = entry["kind"].as_str().unwrap_or("message").to_owned();
+                    let record = NewRecord::json(&entry["body"].to_string()).unwrap().kind(kind).unwrap();
+                    assert_eq!(session.append(record).unwrap().seq, seq);
+                }
+                Some("compacted") => session.compact(&mark["summary"], mark["keep_from"].as_u64().unwrap()).unwrap(),
+                Some("rewound") => drop(session.rewind(mark["to_seq"].as_u64().unwrap()).unwrap()),
+                other => panic!("{other:?}"),
+            }
+        }
+        let context = session.context().unwrap();
+        let given: serde_json::Value =
+            context.summary.map_or(serde_json::Value::Null, |summary| summary.parse().unwrap());
+        assert_eq!(given, case["summary"], "{}", path.display());
+        let view: Vec<_> = case["view"].as_array().unwrap().iter().map(|index| index.as_u64().unwrap() + 1).collect();
+        assert_eq!(seqs(&context.items), view, "{}", path.display());
+        cases += 1;
+    }
+    assert!(cases >= 70, "{cases}");
 }
 
 #[test]

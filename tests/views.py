@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """What four systems' own session loaders give a model after a compaction, for comparison with `session.context()`.
 
-Each file of fixtures/views is a case. Its `source` was written by hand in the shape that the system writes, and all text
-in it is invented; the rest is made from it here. For a new case, make a file that has only the first three fields.
+Each file of fixtures/views is a case. Its `source` is in the shape that the system writes, with invented text; the rest
+is made from it here. For a new case, make a file that has only the first three fields, and run this.
 
-    system, case   as in the file's name                  source    the lines of the system's file
-    records        the lines as records and marks of this crate: {"body": ...}, {"body": ..., "kind": "meta.entry"} or
-                   {"mark": {...}}; the seq is the index + 1
-    summary        what the view shows for what is left out, or null
-    view           indexes of the records that the view must give, in order
-    loader         the loader's own output, for the reader
+    system, case  as in the file's name
+    source        the lines of the system's file
+    records       the lines as records and marks of this crate, {"body": ...}, {"body": ..., "kind": "meta.entry"} or
+                  {"mark": {...}}; the seq is the index + 1
+    summary       what the view shows for what is left out, or null
+    view          indexes of the records that the view must give, in order
+    loader        the loader's own output, for the reader
 
 `view` and `summary` come from the loader: its messages are found again among the records by what they say. The records
 come from the lines, by rules that know nothing of the loader's output. What the loader never shows a model is a record
@@ -17,15 +18,15 @@ of the kind `meta.entry`.
 
 pi        runs SessionManager of @mariozechner/pi-coding-agent 0.73.1; `uuid` must be installed where node finds it
 nanobot   runs SessionManager of nanobot-ai 0.3.5; this Python must have nanobot's dependencies
-openclaw  up to 2026.5.27 it had pi's SessionManager inside (2026.4.26: of 0.70.2, where that file is the same), so pi's is
-          run. Since then it has its own: with --openclaw (2026.9.6, with its dependencies) that is run too, must give the
-          same, and gives the cases `own-*`, which otherwise are left as they are
+openclaw  runs pi's, which it had inside up to 2026.5.27 (2026.4.26: that of 0.70.2, where the file is the same). Since
+          then it has its own: with --openclaw (2026.9.6, with its dependencies) that is run too, must give the same,
+          and gives the cases `own-*`, which otherwise are left as they are
 codex     is not run: codex_history() below is a port
 
 usage: views.py --pi FOLDER --nanobot FOLDER [--openclaw FOLDER] [--check]
 
-A FOLDER is an unpacked package: for npm the one with package.json, for a wheel the one that has nanobot/. --check writes
-nothing and compares.
+A FOLDER is an unpacked package: for npm the one with package.json, for a wheel the one that has nanobot/. With --check
+nothing is written: it compares.
 """
 
 import argparse
@@ -39,11 +40,14 @@ import sys
 import tempfile
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "views"
-def millis(stamp):
-    return round(datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() * 1000)
+SYSTEMS = ("pi", "openclaw", "nanobot", "codex")
 
 
 # --- pi and openclaw: a tree of entries; the last line's entry is the leaf ------------------------------------------
+
+
+def millis(stamp):
+    return round(datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() * 1000)
 
 
 def tree_shape(entry):
@@ -56,17 +60,15 @@ def tree_shape(entry):
         return {"role": "custom", **fields, "timestamp": stamp}
     if entry["type"] == "branch_summary" and entry["summary"]:
         return {"role": "branchSummary", "summary": entry["summary"], "fromId": entry["fromId"], "timestamp": stamp}
-    return None
 
 
 def tree_records(lines):
     """One record or mark a line. A `rewound` mark comes before an entry whose parent does not stand right before it; an
-    entry without a parent, or with one that is not there, stands behind nothing. In the place of a compaction (or a reset)
-    is a `compacted` mark that keeps from the first kept entry if that is an ancestor, else from the mark itself. In the
-    place of openclaw's leaf entry is a `rewound` mark."""
+    entry without a parent, or with one that is not there, stands behind nothing. In the place of a compaction (or of
+    openclaw's reset) is a `compacted` mark that keeps from the first kept entry if that is an ancestor, else from the
+    mark itself. In the place of openclaw's leaf entry is a `rewound` mark."""
     records, shapes, seqs, parents = [], [], {}, {}
-    for number, line in enumerate(lines):
-        entry = json.loads(line)
+    for entry in map(json.loads, lines):
         parent = seqs.get(entry.get("parentId"), 0) if "id" in entry else len(records)
         leaf = entry["type"] == "leaf"
         if parent != len(records) and len(records) > 1 and not leaf:
@@ -76,29 +78,28 @@ def tree_records(lines):
         if leaf:
             records.append({"mark": {"mark": "rewound", "to_seq": seqs[entry["targetId"]]}})
         elif entry["type"] in ("compaction", "reset"):
-            kept, above = entry.get("firstKeptEntryId"), entry.get("parentId")
-            while above is not None and above != kept:
+            above, kept = entry.get("parentId"), entry.get("firstKeptEntryId")
+            while above not in (None, kept):
                 above = parents.get(above)
-            if "firstKeptEntryIndex" in entry:
+            keep_from = seq if above is None else seqs[kept]
+            if "firstKeptEntryIndex" in entry:  # Before version 2; the header is 0.
                 keep_from = entry["firstKeptEntryIndex"] + 1
-            else:
-                keep_from = seqs[kept] if above is not None and kept in seqs else seq
             records.append({"mark": {"mark": "compacted", "summary": entry.get("summary"), "keep_from": keep_from}})
         else:
             records.append({"body": entry} if tree_shape(entry) else {"body": entry, "kind": "meta.entry"})
         shapes.append(tree_shape(entry))
-        if number > 0 and "id" in entry:
+        if "parentId" in entry:
             seqs[entry["id"]] = seq
             parents[entry["id"]] = entry["targetId"] if leaf else entry["parentId"]
     return records, shapes
 
 
 RUN_PI = """
-const at = (path) => import(require("url").pathToFileURL(process.argv[1] + path));
-Promise.all([at("/dist/core/session-manager.js"), at("/dist/core/messages.js")]).then(([sessions, { convertToLlm }]) => {
+const at = (name) => import(require("url").pathToFileURL(`${process.argv[1]}/dist/core/${name}.js`));
+Promise.all([at("session-manager"), at("messages")]).then(([{ SessionManager }, { convertToLlm }]) => {
     const found = {};
     for (const file of process.argv.slice(2)) {
-        const context = sessions.SessionManager.open(file).buildSessionContext();
+        const context = SessionManager.open(file).buildSessionContext();
         found[file] = { ...context, messages: context.messages.filter((it) => convertToLlm([it]).length > 0) };
     }
     console.log(JSON.stringify(found));
@@ -120,14 +121,12 @@ import(require("url").pathToFileURL(process.argv[1])).then((module) => {
 
 def tree_view(context, shapes):
     messages = context["messages"]
-    summary = None
     if messages and messages[0]["role"] == "compactionSummary":
-        summary, messages = messages[0]["summary"], messages[1:]
-    return summary, found_again(messages, shapes)
+        return messages[0]["summary"], found_again(messages[1:], shapes)
+    return None, found_again(messages, shapes)
 
 
 # --- nanobot: a line of metadata, then messages; `last_archived` says how many are summed up ------------------------
-
 
 SHOWN = ("role", "content", "tool_calls", "tool_call_id", "name")
 
@@ -147,17 +146,18 @@ def nanobot_start(messages, offset):
     return offset + legal
 
 
+def is_json(line):
+    try:
+        return json.loads(line) is not None
+    except ValueError:
+        return False
+
+
 def nanobot_records(lines):
-    """One record a line that is JSON, and where the loader starts one `compacted` mark, which keeps from itself; none if
-    there is neither a summary nor anything left out. An offset that is no number or not from 0 to the number of messages
-    counts as 0. The summary of nothing is none."""
-    messages = []
-    for line in lines[1:]:
-        try:
-            messages.append(json.loads(line))
-        except ValueError:
-            pass
-    head = json.loads(lines[0])
+    """One record a line that is JSON, and where the loader starts one `compacted` mark, which keeps from itself; none
+    if there is neither a summary nor anything left out. The offset is a number of messages that are JSON; one that is
+    no number, or not from 0 to their number, counts as 0. The summary "(nothing)" is none."""
+    head, *messages = [json.loads(line) for line in lines if is_json(line)]
     offset = next((head[key] for key in ("last_archived", "last_consolidated") if type(head[key]) is int), 0)
     start = nanobot_start(messages, offset if 0 <= offset <= len(messages) else 0)
     summary = head["metadata"].get("_last_summary", {}).get("text")
@@ -168,8 +168,7 @@ def nanobot_records(lines):
             records.append({"mark": {"mark": "compacted", "summary": summary, "keep_from": len(records) + 1}})
             shapes.append(None)
         if message:
-            empty = message["role"] == "assistant" and message["content"] == ""
-            hidden = message.get("_command") or empty
+            hidden = message.get("_command") or message["role"] == "assistant" and message["content"] == ""
             records.append({"body": message, "kind": "meta.entry"} if hidden else {"body": message})
             shapes.append(None if hidden else {key: message[key] for key in SHOWN if key in message})
     return records, shapes
@@ -213,8 +212,8 @@ def is_user_turn(item):
 
 def without_last_turns(items, turns):
     """drop_last_n_user_turns, same file: how many of the items are left."""
-    starts = [n for n, item in enumerate(items) if is_user_turn(item)]
-    return starts[max(0, len(starts) - turns)] if starts and turns else len(items)
+    starts = [n for n, item in enumerate(items) if is_user_turn(item)] + [len(items)]
+    return starts[max(0, len(starts) - 1 - turns)]
 
 
 def rebuilt(items, message):
@@ -226,9 +225,9 @@ def rebuilt(items, message):
 
 
 def codex_history(lines):
-    """reconstruct_history_from_rollout, codex-rs/core/src/session/rollout_reconstruction.rs at commit 0cf8861225d2 (in
-    codex-rs/core/src/codex/ before): [(index of its line, None if it came with a compaction; item)], and whether there was
-    one. The early end of the first loop is left out: it saves work and changes nothing in the history."""
+    """reconstruct_history_from_rollout, codex-rs/core/src/session/rollout_reconstruction.rs at commit 0cf8861225d2
+    (before in codex-rs/core/src/codex/). Returns [(index of the line, None if it came with a compaction; item)], and
+    whether there was one. The early end of the first loop is left out: it saves work and changes nothing here."""
     items = [(line["type"], line["payload"]) for line in map(json.loads, lines)]
     base, suffix, pending, segment = None, 0, 0, {}
 
@@ -272,9 +271,9 @@ def codex_history(lines):
 
 
 def codex_records(lines):
-    """One record or mark a line. In the place of a compaction is a `compacted` mark that keeps from itself; its summary is
-    the list of items that take the place of the history: replacement_history, or what codex makes where that is null. In
-    the place of a rollback is a `rewound` mark to the record before the first item of the turns that go."""
+    """One record or mark a line. In the place of a compaction is a `compacted` mark that keeps from itself; its summary
+    is the list of items that take the place of the history: replacement_history, or what codex makes if that is null.
+    In the place of a rollback is a `rewound` mark to the record before the first item of the turns that go."""
     records, shapes, shown = [], [], []
     for line in map(json.loads, lines):
         kind, payload, seq = line["type"], line["payload"], len(records) + 1
@@ -301,21 +300,20 @@ def codex_view(found, shapes):
     history, compacted = found
     given = [item for index, item in history if index is None]
     assert history[:len(given)] == [(None, item) for item in given]
-    return given if compacted else None, found_again([item for _, item in history[len(given):]], shapes,
-                                                     [index for index, _ in history[len(given):]])
+    items = history[len(given):]
+    view = found_again([item for _, item in items], shapes, [index for index, _ in items])
+    return given if compacted else None, view
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def found_again(messages, shapes, near=None):
-    """The indexes of the records that say what the loader's messages say. Where it tells their lines (`near`), of records
-    that say the same it is the one of that line; else there must be one only."""
+def found_again(messages, shapes, lines=None):
+    """The indexes of the records that say what the loader's messages say: there must be just one for each. Where the
+    loader tells the indexes of their lines too, it must be that one."""
     view = []
-    for n, message in enumerate(messages):
-        same = [index for index, shape in enumerate(shapes) if shape == message]
-        if near and near[n] in same:
-            same = [near[n]]
+    for message, line in zip(messages, lines or [None] * len(messages)):
+        same = [index for index, shape in enumerate(shapes) if shape == message and line in (None, index)]
         assert len(same) == 1, "%d records say %s" % (len(same), message)
         view += same
     assert view == sorted(set(view))
@@ -327,8 +325,9 @@ def run(command, sources, **environment):
     with tempfile.TemporaryDirectory() as folder:
         files = {}
         for case, lines in sources.items():
-            files[os.path.join(folder, case + ".jsonl")] = case
-            pathlib.Path(folder, case + ".jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            path = pathlib.Path(folder, case + ".jsonl")
+            path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            files[str(path)] = case
         done = subprocess.run(command + list(files), stdout=subprocess.PIPE, check=True, timeout=120, cwd=folder,
                               env={**os.environ, "HOME": folder, **environment})
         return {files[file]: found for file, found in json.loads(done.stdout).items()}
@@ -366,40 +365,35 @@ def complete(options, cases):
 
 def text(fixture):
     """JSON with a line for each source line and each record."""
-    fields = []
-    for key, value in fixture.items():
-        if key in ("source", "records"):
-            rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
-            fields.append(' "%s": [\n%s\n ]' % (key, rows))
-        else:
-            fields.append(' "%s": %s' % (key, json.dumps(value, ensure_ascii=False)))
-    return "{\n%s\n}\n" % ",\n".join(fields)
+    def compact(value):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    fields = {key: compact(value) for key, value in fixture.items()}
+    for key in ("source", "records"):
+        fields[key] = "[\n%s\n ]" % ",\n".join("  " + compact(row) for row in fixture[key])
+    return "{\n%s\n}\n" % ",\n".join(' "%s": %s' % field for field in fields.items())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pi", required=True, metavar="FOLDER")
-    parser.add_argument("--nanobot", required=True, metavar="FOLDER")
-    parser.add_argument("--openclaw", metavar="FOLDER")
+    for system in ("pi", "nanobot", "openclaw"):
+        parser.add_argument("--" + system, metavar="FOLDER", required=system != "openclaw")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    old, cases = {}, {"pi": {}, "openclaw": {}, "nanobot": {}, "codex": {}}
+    old, cases = {}, {system: {} for system in SYSTEMS}
     for path in sorted(FIXTURES.glob("*.json")):
         old[path.name] = path.read_bytes()
         fixture = json.loads(old[path.name])
         assert path.name == "%s-%s.json" % (fixture["system"], fixture["case"])
         cases[fixture["system"]][fixture["case"]] = fixture["source"]
-    changed, count = 0, 0
-    for fixture in complete(options, cases):
-        name, new = "%s-%s.json" % (fixture["system"], fixture["case"]), text(fixture).encode()
-        count += 1
-        if new != old[name]:
-            changed += 1
-            print(("differs: " if options.check else "written: ") + name)
-            if not options.check:
-                (FIXTURES / name).write_bytes(new)
-    print("%d of %d cases run, %d %s" % (count, len(old), changed, "differ" if options.check else "written"))
-    sys.exit(options.check and changed > 0)
+    new = {"%s-%s.json" % (it["system"], it["case"]): text(it).encode() for it in complete(options, cases)}
+    changed = [name for name in new if new[name] != old[name]]
+    for name in changed:
+        print(("differs: " if options.check else "written: ") + name)
+        if not options.check:
+            (FIXTURES / name).write_bytes(new[name])
+    print("%d of %d cases run, %d %s" % (len(new), len(old), len(changed), "differ" if options.check else "written"))
+    sys.exit(options.check and bool(changed))
 
 
 if __name__ == "__main__":

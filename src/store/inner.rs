@@ -309,24 +309,36 @@ impl Inner {
     /// not durable yet is in it.
     pub(crate) fn current_row(&self, key: &SessionKey, generation: Option<u64>) -> Result<Row, Error> {
         let generation = self.generation(key, generation)?;
-        self.judged(key, generation).map(|judged| judged.row)
+        self.judge(key, generation, Trust::Anchor).map(|judged| judged.row)
     }
 
-    /// Returns the newest generation's current row if the transcript can be written to: behind damage may stand a mark.
-    pub(crate) fn sound_row(&self, key: &SessionKey) -> Result<Row, Error> {
-        let generation = self.generation(key, None)?;
-        let judged = self.judged(key, generation)?;
+    /// Returns a current row if the transcript can be written to: behind damage may stand a mark.
+    pub(crate) fn sound_row(&self, key: &SessionKey, generation: Option<u64>, trust: Trust) -> Result<Row, Error> {
+        let generation = self.generation(key, generation)?;
+        let judged = self.judge(key, generation, trust)?;
         match judged.damage {
             Some(gap) => Err(recover::damaged(key, generation, &self.layout.transcript(key, generation), gap)),
             None => Ok(judged.row),
         }
     }
 
-    fn judged(&self, key: &SessionKey, generation: u64) -> Result<Judgement, Error> {
+    /// Returns the generation that a new transcript of the key would be.
+    pub(crate) fn unborn_generation(&self, key: &SessionKey) -> Result<u64, Error> {
+        match self.generation(key, None) {
+            Err(error) if error.is_not_found() => Ok(1),
+            Err(error) => Err(error),
+            Ok(generation) if self.judge(key, generation, Trust::Anchor)?.row.state == SessionState::Closed => {
+                Ok(generation.saturating_add(1))
+            }
+            Ok(generation) => Err(Error::SessionExists { key: key.clone(), generation }),
+        }
+    }
+
+    fn judge(&self, key: &SessionKey, generation: u64, trust: Trust) -> Result<Judgement, Error> {
         let file = self.open_transcript(key, generation)?;
         let path = self.layout.transcript(key, generation);
         let row = self.row(key, generation);
-        recover::judge(&file, &path, key, generation, row.as_ref(), Trust::Anchor, false)
+        recover::judge(&file, &path, key, generation, row.as_ref(), trust, false)
     }
 
     pub(crate) fn sessions(&self) -> Result<Vec<Listed>, Error> {

@@ -18,6 +18,7 @@ use crate::store::job::{Decide, Job, TurnChange};
 use crate::store::{Listed, Session, Store};
 use crate::timestamp::Timestamp;
 use crate::transcript::reader::Item;
+use crate::transcript::recover::Trust;
 
 /// Where the store keeps marks of its own.
 const STORE_KEY: &str = "~store";
@@ -305,7 +306,7 @@ impl Session {
         if self.is_running()? {
             return Ok(None);
         }
-        match self.store.inner().sound_row(self.key()) {
+        match self.store.inner().sound_row(self.key(), None, Trust::Anchor) {
             // Somebody who writes just now.
             Err(Error::Damaged { .. }) if self.is_running()? => Ok(None),
             row => row.map(Some),

@@ -10,8 +10,10 @@ use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::frame::Crc;
+use crate::key::SessionKey;
 use crate::mark::Mark;
-use crate::record::{Head, NewRecord, Record, RecordError, is_activity};
+use crate::record::{Head, NewRecord, Receipt, Record, RecordError, is_activity};
+use crate::registry::Row;
 use crate::store::Session;
 use crate::store::inner::Inner;
 use crate::timestamp::Timestamp;
@@ -73,8 +75,8 @@ impl Summary {
         if mark.mark != "compacted" {
             return None;
         }
-        // What came after the mark can not be in its summary: it must not be hidden by a number that is too high.
-        let keep_from = mark.keep_from.clamp(1, record.seq());
+        // A number that can not be says nothing of what is summed up: then nothing is left out.
+        let keep_from = if (1..=record.seq()).contains(&mark.keep_from) { mark.keep_from } else { 1 };
         if keep_from != mark.keep_from {
             clamped.push(Clamped { seq: record.seq(), field: "keep_from", given: mark.keep_from, used: keep_from });
         }
@@ -175,23 +177,35 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::BeyondHistory`] when `keep_from` is not
-    /// from 1 to one more than the last record's seq, [`Error::SessionNotFound`], [`Error::SessionClosed`]: nothing was
+    /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::BeyondHistory`] when `keep_from` is more
+    /// than one above the last record's seq (0 is taken for 1), [`Error::SessionNotFound`], [`Error::SessionClosed`]: nothing was
     /// written. Those of [`append`](Self::append).
     pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
         let summary =
             serde_json::to_string(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
+        let keep_from = keep_from.max(1);
         let record = NewRecord::compacted(&summary, keep_from)?;
         record.check_size(self.store.inner().options.record_bytes_max)?;
         self.decide_open(move |key, row| {
-            let last_seq = row.last_seq;
-            if !(1..=last_seq.saturating_add(1)).contains(&keep_from) {
-                let (key, generation) = (key.clone(), row.generation);
-                return Err(Error::BeyondHistory { key, generation, what: "keep_from", seq: keep_from, last_seq });
-            }
+            check_seq(key, row, "keep_from", keep_from, row.last_seq.saturating_add(1))?;
             Ok(vec![record.clone()])
         })
         .map(drop)
+    }
+
+    /// Goes on behind an earlier record, 0 standing for none: what stands between is not in the view any more. Named again, a
+    /// record that was left comes back, with the path that led to it. Returns the mark's receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BeyondHistory`] when there is no record `to_seq`, [`Error::SessionNotFound`], [`Error::SessionClosed`]: nothing
+    /// was written. Those of [`append`](Self::append).
+    pub fn rewind(&self, to_seq: u64) -> Result<Receipt, Error> {
+        let receipts = self.decide_open(move |key, row| {
+            check_seq(key, row, "to_seq", to_seq, row.last_seq)?;
+            Ok(vec![NewRecord::mark(&Mark::Rewound { to_seq })])
+        })?;
+        receipts.into_iter().next().ok_or(Error::Closed)
     }
 
     /// Takes the last `count` records that a user would see out of the view, and what stands between and behind them. A mark
@@ -234,11 +248,17 @@ impl Session {
 }
 
 /// Opens a session to be read back along its active path; its head is the header's until a record is found.
-fn trail(inner: &Inner, key: &crate::SessionKey, generation: Option<u64>) -> Result<(Head, Trail), Error> {
+fn trail(inner: &Inner, key: &SessionKey, generation: Option<u64>) -> Result<(Head, Trail), Error> {
     let generation = inner.generation(key, generation)?;
     let reader = inner.reader(key, generation)?;
     let crc = reader.header.as_ref().map_or(Crc::ZERO, |header| header.crc);
     Ok((Head { generation, seq: 0, crc }, Trail::new(reader)))
+}
+
+/// Refuses a record that there is not.
+fn check_seq(key: &SessionKey, row: &Row, what: &'static str, seq: u64, max: u64) -> Result<(), Error> {
+    let (generation, last_seq) = (row.generation, row.last_seq);
+    if seq > max { Err(Error::BeyondHistory { key: key.clone(), generation, what, seq, last_seq }) } else { Ok(()) }
 }
 
 fn is_reset(record: &Record) -> bool {

@@ -203,6 +203,10 @@ impl Records {
         self.walk.cursor().seq
     }
 
+    pub(crate) fn source(&mut self) -> &mut Source {
+        &mut self.walk.source
+    }
+
     /// Copies a line of a record.
     pub(crate) fn line_bytes(&mut self, line: &Line) -> Result<Vec<u8>, PathError> {
         self.walk.source.copy(line.offset, line.end())
