@@ -189,6 +189,27 @@ pub enum Error {
         /// The record that has the id.
         seq: u64,
     },
+    /// A record is from after the time that was given for now: the clock can not be believed, and no age either. Nothing was
+    /// done.
+    #[error("the clock says {now}, but record {seq} of session {key:?} generation {generation} is from {newest}")]
+    ClockBehind {
+        /// The session with the newest record.
+        key: SessionKey,
+        /// Its generation.
+        generation: u64,
+        /// Its last record.
+        seq: u64,
+        /// The newest time in it.
+        newest: Timestamp,
+        /// The time given.
+        now: Timestamp,
+    },
+    /// The trash has no transcript of that name.
+    #[error("no transcript {name:?} in the trash")]
+    NotInTrash {
+        /// The name asked for.
+        name: String,
+    },
     /// There is such a session already. Nothing was written.
     #[error("session {key:?} exists, its newest generation is {generation}")]
     SessionExists {
@@ -259,6 +280,6 @@ impl Error {
 
     /// Says whether the store or the session does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::StoreNotFound { .. } | Self::SessionNotFound { .. })
+        matches!(self, Self::StoreNotFound { .. } | Self::SessionNotFound { .. } | Self::NotInTrash { .. })
     }
 }

@@ -32,6 +32,8 @@ pub const HEAD_BYTES_MAX: usize = 2048;
 pub const TRANSCRIPTS_DIR: &str = "transcripts";
 /// Folder of cut and replaced bytes.
 pub const QUARANTINE_DIR: &str = "quarantine";
+/// Folder of deleted transcripts.
+pub const TRASH_DIR: &str = "trash";
 /// Folder of the writers' locks.
 pub const LOCKS_DIR: &str = "locks";
 /// The index.

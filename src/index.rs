@@ -14,7 +14,6 @@ use crate::record::NewRecord;
 use crate::registry::Row;
 use crate::transcript::first_line::HeaderState;
 use crate::transcript::recover::{self, Judgement, Trust};
-use crate::transcript::source::Source;
 use crate::transcript::writer::{CommitError, Writer};
 
 /// How much indexing may change, and believe.
@@ -58,10 +57,7 @@ pub(crate) struct Torn {
 /// Returns the key that a transcript's header names.
 pub(crate) fn key_of(layout: &Layout, name: &TranscriptName) -> Result<SessionKey, Error> {
     let path = layout.transcripts().join(name.to_string());
-    let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Read).context("open", &path)?.into();
-    let length_bytes = file.stat().context("stat", &path)?.length_bytes;
-    let mut source = Source::new(file, &path, length_bytes, false);
-    match HeaderState::read(&mut source)? {
+    match HeaderState::open(&*layout.fs, &path)? {
         HeaderState::Sound { header, .. } => {
             let (header_key, header_generation) = (header.body.key, header.body.generation);
             let key = SessionKey::new(&header_key)?;

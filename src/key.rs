@@ -164,6 +164,31 @@ impl TranscriptName {
     }
 }
 
+/// The parts of the name of a deleted transcript: `<slug>~<hash>.<generation>.<milliseconds since 1970>.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TrashName {
+    pub(crate) transcript: TranscriptName,
+    /// When it was deleted, or a little later where the name was taken.
+    pub(crate) deleted_ms: i64,
+}
+
+impl fmt::Display for TrashName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TranscriptName { stem, generation } = &self.transcript;
+        write!(f, "{stem}.{generation}.{}{TRANSCRIPT_SUFFIX}", self.deleted_ms)
+    }
+}
+
+impl TrashName {
+    /// Reads a file name; `None` when it is not one of the trash.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (rest, deleted_ms) = name.strip_suffix(TRANSCRIPT_SUFFIX)?.rsplit_once('.')?;
+        let transcript = TranscriptName::parse(&format!("{rest}{TRANSCRIPT_SUFFIX}"))?;
+        let found = Self { transcript, deleted_ms: deleted_ms.parse().ok()? };
+        (found.to_string() == name).then_some(found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

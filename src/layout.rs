@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, TRANSCRIPTS_DIR};
+use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, TRANSCRIPTS_DIR, TRASH_DIR};
 use crate::fs::{FileKind, Fs, IoContext as _, PathError};
 use crate::key::{SessionKey, TranscriptName};
 
@@ -29,6 +29,10 @@ impl Layout {
         self.root.join(QUARANTINE_DIR)
     }
 
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.root.join(TRASH_DIR)
+    }
+
     pub(crate) fn lock(&self, key: &SessionKey) -> PathBuf {
         self.root.join(LOCKS_DIR).join(key.lock_name())
     }
@@ -52,15 +56,16 @@ impl Layout {
             self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
             self.check_folder(&folder)?;
         }
+        // Made before it is needed: a delete has to work on a full disk. A store that is full already is opened all the same.
+        self.fs.create_dir(&self.trash(), self.dir_mode).ok();
         Ok(())
     }
 
-    /// Makes `quarantine/` if it is missing, durably: a store from a backup may lack the empty folder.
-    pub(crate) fn create_quarantine(&self) -> Result<(), PathError> {
-        let folder = self.quarantine();
-        self.fs.create_dir(&folder, self.dir_mode).context("create folder", &folder)?;
+    /// Makes `quarantine/` or `trash/` if it is missing, durably: a store from a backup may lack the empty folder.
+    pub(crate) fn create_folder(&self, folder: &Path) -> Result<(), PathError> {
+        self.fs.create_dir(folder, self.dir_mode).context("create folder", folder)?;
         // Somebody may have put a link there since the store was opened.
-        self.check_folder(&folder)?;
+        self.check_folder(folder)?;
         self.fs.sync_dir(&self.root).context("fsync folder", &self.root)
     }
 

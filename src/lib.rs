@@ -104,6 +104,10 @@ mod repair;
 
 mod fork;
 
+mod trash;
+
+mod prune;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 
@@ -116,6 +120,7 @@ pub use header::Parent;
 pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
 pub use mark::{Mark, Outcome};
+pub use prune::{KEEP_LABEL, Kept, PruneOptions, Pruned};
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
 pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
@@ -128,4 +133,5 @@ pub use store::{
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::reader::{Backward, Item, Records};
 pub use transcript::trail::Clamped;
+pub use trash::{Deleted, Trashed};
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

@@ -79,6 +79,29 @@ pub enum Mark {
         /// The record; 0 stands for none.
         to_seq: u64,
     },
+    /// In `~trash`: a session is about to be deleted.
+    Deleted {
+        /// Its key.
+        key: String,
+        /// Its generation.
+        generation: u64,
+        /// The id in its header, where that could be read.
+        #[serde(default)]
+        id: Option<String>,
+        /// It was not to be kept in `trash/`.
+        #[serde(default)]
+        purged: bool,
+    },
+    /// In `~trash`: a deleted session is about to come back, or was not deleted after all.
+    Restored {
+        /// Its key.
+        key: String,
+        /// Its generation.
+        generation: u64,
+        /// The id in its header, where that could be read.
+        #[serde(default)]
+        id: Option<String>,
+    },
     /// In `~store`: a gateway started.
     Started,
     /// In `~store`: it found sessions to resume.

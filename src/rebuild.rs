@@ -151,7 +151,8 @@ impl Store {
         for row in old.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             let path = layout.transcript(&key, row.generation);
-            if layout.fs.stat(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let is_gone = layout.fs.stat(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            if is_gone && !inner.graves.hold(inner, row)? {
                 let accepted = options.accept_loss;
                 if !accepted {
                     rows.put(row.clone());

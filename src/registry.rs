@@ -281,6 +281,12 @@ impl Rows {
         self.0.get(key)?.values().next_back()
     }
 
+    /// Returns the rows of a key's generations behind this one; none as a rule.
+    pub(crate) fn behind(&self, key: &SessionKey, generation: u64) -> Vec<Row> {
+        let rows = self.0.get(key).into_iter().flatten();
+        rows.filter(|(number, _)| **number > generation).map(|(_, row)| row.clone()).collect()
+    }
+
     /// Returns the keys by the stem of their files.
     pub(crate) fn stems(&self) -> HashMap<String, SessionKey> {
         self.0.keys().map(|key| (key.file_stem(), key.clone())).collect()
@@ -296,6 +302,17 @@ impl Rows {
         match self.0.get_mut(key).and_then(|rows| rows.get_mut(&row.generation)) {
             Some(old) => old.clone_from(row),
             None => self.put(row.clone()),
+        }
+    }
+
+    /// Takes out a row if it has this id.
+    pub(crate) fn remove(&mut self, key: &SessionKey, generation: u64, id: &str) {
+        let Some(rows) = self.0.get_mut(key) else { return };
+        if rows.get(&generation).is_some_and(|row| row.id == id) {
+            rows.remove(&generation);
+        }
+        if rows.is_empty() {
+            self.0.remove(key);
         }
     }
 

@@ -268,7 +268,7 @@ fn write_new(
 fn set_aside(inner: &Inner, path: &Path, source: &mut Source, name: &str) -> Result<String, Error> {
     let layout = &inner.layout;
     let folder = layout.quarantine();
-    layout.create_quarantine()?;
+    layout.create_folder(&folder)?;
     for number in 1_u64.. {
         let taken = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
         match layout.fs.hard_link(path, &folder.join(&taken)) {

@@ -4,6 +4,7 @@ pub(crate) mod commit;
 pub(crate) mod compare;
 pub(crate) mod drain;
 pub(crate) mod folder;
+pub(crate) mod graves;
 pub(crate) mod group;
 pub(crate) mod inner;
 pub(crate) mod job;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 32] = [
     "format",
     "sync",
     "parallel",
@@ -33,6 +33,8 @@ const ORDER: [&str; 30] = [
     "rebuild",
     "repair",
     "fork",
+    "trash",
+    "prune",
     "sim",
     "lib",
     "bin",

@@ -44,6 +44,11 @@ impl Folder {
             return Ok(Some(row.generation));
         }
         let mut newest = self.listed(layout, key)?;
+        if newest > 0 && !exists(layout, key, newest)? {
+            // Deleted since it was listed.
+            self.forget();
+            newest = self.listed(layout, key)?;
+        }
         while let Some(next) = next(layout, key, newest)? {
             newest = next;
         }

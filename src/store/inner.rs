@@ -15,6 +15,7 @@ use crate::registry::{RegistryState, Row, Rows};
 use crate::status::SessionState;
 use crate::store::commit::Slot;
 use crate::store::folder::{self, Folder};
+use crate::store::graves::Graves;
 use crate::store::job::Job;
 use crate::store::keeper::Keeper;
 use crate::store::resumes::{self, Start};
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) registry_state: RegistryState,
     pub(crate) folder: Folder,
+    pub(crate) graves: Graves,
     read_only: bool,
     registry: Mutex<Registry>,
     /// One save at a time.
@@ -57,6 +59,8 @@ struct Registry {
     rows: Rows,
     /// Folded since the last save: what we know better than the file.
     folded: BTreeSet<(SessionKey, u64)>,
+    /// Deleted since the last save, with their header ids.
+    gone: Vec<(SessionKey, u64, String)>,
     /// What was found on disk was missing or no registry.
     unsound: bool,
     /// The file is to be replaced whatever it holds.
@@ -91,10 +95,12 @@ impl Inner {
             options,
             registry_state,
             folder: Folder::default(),
+            graves: Graves::default(),
             read_only,
             registry: Mutex::new(Registry {
                 rows,
                 folded: BTreeSet::new(),
+                gone: Vec::new(),
                 unsound: registry_state != RegistryState::Sound,
                 replace: false,
                 on_disk,
@@ -172,6 +178,17 @@ impl Inner {
         self.keeper.changed();
     }
 
+    /// Takes out the row of a session that was deleted.
+    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64) {
+        let mut registry = self.registry();
+        let Some(id) = registry.rows.get(key, generation).map(|row| row.id.clone()) else { return };
+        registry.rows.remove(key, generation, &id);
+        registry.folded.remove(&(key.clone(), generation));
+        registry.gone.push((key.clone(), generation, id));
+        drop(registry);
+        self.keeper.changed();
+    }
+
     /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
     /// every session's lock, and without fsync.
     pub(crate) fn save_registry(&self) -> Result<(), Error> {
@@ -180,7 +197,7 @@ impl Inner {
         let path = self.layout.registry();
         let saved = {
             let registry = self.registry();
-            if registry.folded.is_empty() && !registry.replace && !registry.unsound {
+            if registry.folded.is_empty() && registry.gone.is_empty() && !registry.replace && !registry.unsound {
                 return Ok(());
             }
             registry.rows.clone()
@@ -190,8 +207,9 @@ impl Inner {
         registry.on_disk = self.layout.fs.stat(&path).ok();
         (registry.replace, registry.unsound) = (false, false);
         // What was folded meanwhile waits for the next save.
-        let Registry { rows, folded, .. } = &mut *registry;
+        let Registry { rows, folded, gone, .. } = &mut *registry;
         folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
+        gone.retain(|(key, generation, id)| saved.get(key, *generation).is_some_and(|row| row.id == *id));
         Ok(())
     }
 
@@ -228,6 +246,9 @@ impl Inner {
                 merged.put(row.clone());
             }
         }
+        for (key, generation, id) in &registry.gone {
+            merged.remove(key, *generation, id);
+        }
         registry.rows = merged;
         registry.on_disk = stat;
         registry.unsound |= state != RegistryState::Sound;
@@ -262,29 +283,35 @@ impl Inner {
         let found = if let Some(generation) = generation {
             let found = folder::exists(&self.layout, key, generation)?.then_some(generation);
             if found.is_none() {
-                self.check_not_lost(key, None, self.row(key, generation).as_ref())?;
+                self.check_not_lost(key, self.row(key, generation))?;
             }
             found
         } else {
             let row = self.registry().rows.newest(key).cloned();
             let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
-            self.check_not_lost(key, newest, row.as_ref())?;
+            self.check_newest(key, newest)?;
             newest
         };
         found.ok_or_else(|| Error::SessionNotFound { key: key.clone(), generation })
     }
 
-    /// A row whose transcript is gone is the witness of a loss: without it an append would begin anew as if nothing had been.
-    fn check_not_lost(&self, key: &SessionKey, newest: Option<u64>, row: Option<&Row>) -> Result<(), Error> {
-        match row.filter(|row| newest.is_none_or(|newest| newest < row.generation)) {
-            None => Ok(()),
-            Some(row) => Err(Error::TranscriptLost {
-                key: key.clone(),
-                generation: row.generation,
-                path: self.layout.transcript(key, row.generation),
-                last_seq: row.last_seq,
-            }),
+    /// Looks for rows of generations behind the newest that has a transcript.
+    fn check_newest(&self, key: &SessionKey, newest: Option<u64>) -> Result<(), Error> {
+        let rows = self.registry().rows.behind(key, newest.unwrap_or(0));
+        rows.into_iter().try_for_each(|row| self.check_not_lost(key, Some(row)))
+    }
+
+    /// A row whose transcript is gone is the witness of a loss, unless somebody deleted it: without it an append would begin
+    /// anew as if nothing had been.
+    fn check_not_lost(&self, key: &SessionKey, row: Option<Row>) -> Result<(), Error> {
+        let Some(row) = row else { return Ok(()) };
+        let (generation, last_seq) = (row.generation, row.last_seq);
+        if self.graves.hold(self, &row)? {
+            self.forget_row(key, generation);
+            return Ok(());
         }
+        let path = self.layout.transcript(key, generation);
+        Err(Error::TranscriptLost { key: key.clone(), generation, path, last_seq })
     }
 
     pub(crate) fn open_transcript(&self, key: &SessionKey, generation: u64) -> Result<Arc<dyn FsFile>, Error> {
@@ -387,7 +414,7 @@ impl Inner {
         self.sync_root_once()?;
         let row = self.registry().rows.newest(key).cloned();
         let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
-        self.check_not_lost(key, newest, row.as_ref())?;
+        self.check_newest(key, newest)?;
         let opened = match newest {
             None => Opened::Absent(Unborn { generation: 1, lock, closed: None }),
             Some(generation) => {
@@ -488,6 +515,12 @@ impl Inner {
                 && let Ok(key) = SessionKey::new(&row.key)
             {
                 self.fold(&key, &row);
+            }
+        }
+        for row in rows.iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if !folder::exists(&self.layout, &key, row.generation)? && self.graves.hold(self, row)? {
+                self.forget_row(&key, row.generation);
             }
         }
         Ok(())

@@ -119,7 +119,7 @@ impl Store {
         if !resumable.offered.is_empty() {
             if !start.told {
                 let sessions = u64::try_from(resumable.offered.len()).unwrap_or(u64::MAX);
-                append_own(self.inner(), &Mark::ResumesFound { sessions }, Some(now))?;
+                append_own(self.inner(), &store_key(), &[NewRecord::mark(&Mark::ResumesFound { sessions }).at(now)])?;
                 start.told = true;
                 start.found.insert(0, now);
                 *self.inner().start() = Some(start.clone());
@@ -205,17 +205,15 @@ impl Store {
                 _ => {}
             }
         }
-        append_own(self.inner(), &Mark::Started, Some(now))?;
+        append_own(self.inner(), &store_key(), &[NewRecord::mark(&Mark::Started).at(now)])?;
         Ok(start.insert(Start { clean, found, told: false }).clone())
     }
 }
 
-/// Appends to `~store` and lets go of it: the next process may start before this one has ended.
-fn append_own(inner: &Inner, mark: &Mark, now: Option<Timestamp>) -> Result<(), Error> {
-    let slot = inner.slot(&store_key());
-    let record = NewRecord::mark(mark);
-    let records = vec![if let Some(now) = now { record.at(now) } else { record }];
-    let append = || Job::Append { records: records.clone(), durability: crate::Durability::Sync, turn: None };
+/// Appends to a session of the store's own and lets go of it: another process may be about to.
+pub(crate) fn append_own(inner: &Inner, key: &SessionKey, records: &[NewRecord]) -> Result<(), Error> {
+    let slot = inner.slot(key);
+    let append = || Job::Append { records: records.to_vec(), durability: crate::Durability::Sync, turn: None };
     let mut appended = slot.submit(inner, append());
     for _ in 0..BUSY_TRIES {
         if !appended.as_ref().is_err_and(Error::is_busy) {
@@ -235,7 +233,7 @@ pub(crate) fn has_noted_start(inner: &Inner) -> bool {
 
 /// Notes that this process, which noted its start, has closed the store.
 pub(crate) fn note_stop(inner: &Inner) -> Result<(), Error> {
-    append_own(inner, &Mark::Stopped, None)?;
+    append_own(inner, &store_key(), &[NewRecord::mark(&Mark::Stopped)])?;
     inner.start().take();
     Ok(())
 }

@@ -4,11 +4,13 @@
 //! its checksum as seed; with the header gone, that seed is found again from what the lines themselves say.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::damage::{Defect, Gap};
 use crate::format::{CRC_LABEL, FRAME_TAIL_BYTES, HEAD_BYTES_MAX};
 use crate::frame::{self, Crc};
-use crate::fs::PathError;
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, HeaderDefect};
 use crate::key::SessionKey;
 use crate::transcript::edge;
@@ -32,6 +34,13 @@ pub(crate) enum HeaderState {
 }
 
 impl HeaderState {
+    /// Opens a transcript, wherever it is, and reads line 0.
+    pub(crate) fn open(fs: &dyn Fs, path: &Path) -> Result<Self, PathError> {
+        let file: Arc<dyn FsFile> = fs.open(path, OpenMode::Read).context("open", path)?.into();
+        let length_bytes = file.stat().context("stat", path)?.length_bytes;
+        Self::read(&mut Source::new(file, path, length_bytes, false))
+    }
+
     /// Reads line 0.
     pub(crate) fn read(source: &mut Source) -> Result<Self, PathError> {
         let line = source.line(0)?;

@@ -240,7 +240,7 @@ fn cut_tail(
 /// Copies everything from `offset` on to a new file in `quarantine/`, durably, and returns its name.
 pub(crate) fn keep_aside(layout: &Layout, source: &mut Source, offset: u64, name: &str) -> Result<String, PathError> {
     let folder = layout.quarantine();
-    layout.create_quarantine()?;
+    layout.create_folder(&folder)?;
     let temp = atomic::TempFile::create(&*layout.fs, &folder.join(name), layout.file_mode)?;
     let mut at = offset;
     while at < source.length_bytes() {
