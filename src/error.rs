@@ -236,7 +236,8 @@ pub enum Error {
     },
     /// More records were to be undone than the session shows. Nothing was written.
     #[error(
-        "session {key:?} generation {generation} has {records} records to undo, not {asked}; the first is record {first_seq}"
+        "session {key:?} generation {generation} has {records} of the {asked} records to undo{}",
+        first_seq.map(|seq| format!("; the first is record {seq}")).unwrap_or_default()
     )]
     TooFewRecords {
         /// The session.
@@ -247,8 +248,8 @@ pub enum Error {
         asked: u64,
         /// How many there are.
         records: u64,
-        /// The first of them; 0 without any.
-        first_seq: u64,
+        /// The first of them.
+        first_seq: Option<u64>,
     },
     /// The store is being drained: no turn begins.
     #[error("store is being drained, no turn begins")]

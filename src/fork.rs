@@ -8,7 +8,7 @@ use crate::atomic::TempFile;
 use crate::error::Error;
 use crate::fs::IoContext as _;
 use crate::header::Parent;
-use crate::key::SessionKey;
+use crate::key::{KeyError, SessionKey};
 use crate::lock::{Lock, Purpose};
 use crate::mark::{Mark, Outcome};
 use crate::status::SessionState;
@@ -47,8 +47,7 @@ impl Session {
         let forked = self.store.session(to)?;
         let to = forked.key();
         forked.check_writable()?;
-        let parent = self.check_fork(generation, at_seq)?;
-        inner.unborn_generation(to)?;
+        let (parent, _) = self.check_fork(generation, to.as_str(), at_seq)?;
         forked.slot.release_if_idle(inner)?;
         let (layout, options) = (&inner.layout, &inner.options);
         let _lock = Lock::acquire(&layout.fs, &layout.lock(to), layout.file_mode, options.lock_wait, Purpose::Brief)
@@ -77,12 +76,21 @@ impl Session {
         Ok(forked)
     }
 
-    /// Says what a fork would name as its parent.
+    /// Says what a fork would name as its parent, and which generation of `to` it would be. Writes nothing.
     ///
     /// # Errors
     ///
-    /// Those of [`fork`](Self::fork) that this session is the reason of.
-    pub fn check_fork(&self, generation: Option<u64>, at_seq: u64) -> Result<Parent, Error> {
+    /// Those of [`fork`](Self::fork), but that `to` is busy.
+    pub fn check_fork(
+        &self,
+        generation: Option<u64>,
+        to: impl AsRef<str>,
+        at_seq: u64,
+    ) -> Result<(Parent, u64), Error> {
+        let to = SessionKey::new(to)?;
+        if to.is_reserved() {
+            return Err(KeyError::Reserved.into());
+        }
         // Read whole: damage behind what is taken along is damage, too.
         let row = self.store.inner().sound_row(self.key(), generation, Trust::Nothing)?;
         let (key, generation, last_seq) = (self.key().clone(), row.generation, row.last_seq);
@@ -91,7 +99,8 @@ impl Session {
         }
         // The reset that closed it is not taken along: nothing could be appended behind it.
         let last_seq = last_seq.saturating_sub(u64::from(row.state == SessionState::Closed));
-        Ok(Parent { key: row.key, generation, seq: at_seq.min(last_seq) })
+        let parent = Parent { key: row.key, generation, seq: at_seq.min(last_seq) };
+        Ok((parent, self.store.inner().unborn_generation(&to)?))
     }
 }
 

@@ -16,8 +16,10 @@ use crate::record::{Head, NewRecord, Receipt, Record, RecordError, is_activity};
 use crate::registry::Row;
 use crate::store::Session;
 use crate::store::inner::Inner;
+use crate::store::marks::open_row;
 use crate::timestamp::Timestamp;
 use crate::transcript::reader::Item;
+use crate::transcript::recover::{self, Trust};
 use crate::transcript::trail::{Clamped, Trail};
 
 /// What a model should see of a session now.
@@ -180,7 +182,7 @@ impl Session {
     /// [`Error::Record`] when the summary is no JSON, too deep or too large, [`Error::BeyondHistory`] when `keep_from` is more
     /// than one above the last record's seq (0 is taken for 1), [`Error::SessionNotFound`], [`Error::SessionClosed`]: nothing was
     /// written. Those of [`append`](Self::append).
-    pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<(), Error> {
+    pub fn compact<T: Serialize + ?Sized>(&self, summary: &T, keep_from: u64) -> Result<Receipt, Error> {
         let summary =
             serde_json::to_string(summary).map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
         let keep_from = keep_from.max(1);
@@ -190,7 +192,7 @@ impl Session {
             check_seq(key, row, "keep_from", keep_from, row.last_seq.saturating_add(1))?;
             Ok(vec![record.clone()])
         })
-        .map(drop)
+        .and_then(only)
     }
 
     /// Goes on behind an earlier record, 0 standing for none: what stands between is not in the view any more. Named again, a
@@ -205,7 +207,19 @@ impl Session {
             check_seq(key, row, "to_seq", to_seq, row.last_seq)?;
             Ok(vec![NewRecord::mark(&Mark::Rewound { to_seq })])
         })?;
-        receipts.into_iter().next().ok_or(Error::Closed)
+        only(receipts)
+    }
+
+    /// Returns the first of the records that [`undo`](Self::undo) would take. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`undo`](Self::undo), but that somebody else writes.
+    pub fn check_undo(&self, count: u64) -> Result<u64, Error> {
+        let inner = self.store.inner();
+        let row = inner.sound_row(self.key(), None, Trust::Anchor)?;
+        let row = open_row(self.key(), Some(&row))?;
+        to_undo(inner, self.key(), row.generation, count.max(1)).map(|(first_seq, _)| first_seq)
     }
 
     /// Takes the last `count` records that a user would see out of the view, and what stands between and behind them. A mark
@@ -223,18 +237,7 @@ impl Session {
         let inner = Arc::clone(self.store.inner());
         let (told, undone) = std::sync::mpsc::channel();
         let receipts = self.decide_open(move |key, row| {
-            let (_, mut trail) = trail(&inner, key, Some(row.generation))?;
-            let (mut left, mut first_seq, mut summaries) = (count, 0, Vec::new());
-            while left > 0 {
-                let (asked, records, generation) = (count, count.saturating_sub(left), row.generation);
-                let too_few = || Error::TooFewRecords { key: key.clone(), generation, asked, records, first_seq };
-                let Item::Record(record) = trail.step()?.ok_or_else(too_few)? else { continue };
-                if is_activity(record.kind()) {
-                    first_seq = record.seq();
-                    left = left.saturating_sub(1);
-                }
-                summaries.extend(Summary::read(&record, &mut Vec::new()));
-            }
+            let (first_seq, summaries) = to_undo(&inner, key, row.generation, count)?;
             told.send(first_seq).ok();
             let mut records = vec![NewRecord::mark(&Mark::Rewound { to_seq: first_seq.saturating_sub(1) })];
             if let Some(Summary { keep_from, json, .. }) = summaries.into_iter().find(|it| it.keep_from <= first_seq) {
@@ -253,6 +256,35 @@ fn trail(inner: &Inner, key: &SessionKey, generation: Option<u64>) -> Result<(He
     let reader = inner.reader(key, generation)?;
     let crc = reader.header.as_ref().map_or(Crc::ZERO, |header| header.crc);
     Ok((Head { generation, seq: 0, crc }, Trail::new(reader)))
+}
+
+/// Returns the receipt of the one record that was appended.
+fn only(receipts: Vec<Receipt>) -> Result<Receipt, Error> {
+    receipts.into_iter().next().ok_or(Error::Closed)
+}
+
+/// Finds the first of the last `count` records that a user would see, and the summaries behind it, last first.
+fn to_undo(inner: &Inner, key: &SessionKey, generation: u64, count: u64) -> Result<(u64, Vec<Summary>), Error> {
+    let (_, mut trail) = trail(inner, key, Some(generation))?;
+    let (mut records, mut first_seq, mut summaries) = (0_u64, None, Vec::new());
+    loop {
+        let too_few = || Error::TooFewRecords { key: key.clone(), generation, asked: count, records, first_seq };
+        let record = match trail.step()?.ok_or_else(too_few)? {
+            Item::Record(record) => record,
+            // What is lost there may have been an undo.
+            Item::Gap(gap) => {
+                return Err(recover::damaged(key, generation, &inner.layout.transcript(key, generation), gap));
+            }
+        };
+        if is_activity(record.kind()) {
+            first_seq = Some(record.seq());
+            records = records.saturating_add(1);
+            if records == count {
+                return Ok((record.seq(), summaries));
+            }
+        }
+        summaries.extend(Summary::read(&record, &mut Vec::new()));
+    }
 }
 
 /// Refuses a record that there is not.

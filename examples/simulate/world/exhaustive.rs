@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use sesslog::sim::Chance;
 use sesslog::{Durability, Outcome, Store};
 
+use super::forget::Forget;
 use super::model::Model;
 use super::program::{Body, Step, What};
 use super::turns::{Change, Turns};
@@ -40,6 +41,11 @@ fn alphabet() -> Vec<Step> {
         on_first(What::Change(Change::Finish(Outcome::Success, vec![Body::Letters(20)]))),
         on_first(What::Change(Change::Pending)),
         on_first(What::Change(Change::Reset)),
+        on_first(What::Retry),
+        on_first(What::Undo(1)),
+        on_first(What::Forget(Forget::Delete { purge: false })),
+        on_first(What::Forget(Forget::Restore)),
+        on_first(What::Forget(Forget::Fork)),
     ]
 }
 
@@ -167,6 +173,13 @@ fn is_lock(path: &Path) -> bool {
 fn moments(world: &World, before: &[Model]) -> Vec<World> {
     let mut unfinished = world.models.clone();
     for (model, before) in unfinished.iter_mut().zip(before) {
+        if model.deletions != before.deletions {
+            // To the trash, back from it, or for good.
+            *model = before.clone();
+            model.leave_open(true);
+            continue;
+        }
+        model.marks.clone_from(&before.marks);
         if model.generation != before.generation {
             *model = Model { reset_in_doubt: true, ..before.clone() };
             continue;

@@ -77,9 +77,11 @@ impl World {
         if report.worst() == Some(Severity::Damage) {
             return Err(format!("a crash is called damage: {:?}", report.findings));
         }
+        self.look_at_the_gone(&reader)?;
         for (number, key) in KEYS.iter().enumerate().take(self.models.len()) {
             self.check_status(&reader, number)?;
             let model = &mut self.models[number];
+            model.check_marks(&reader, key)?;
             model.check_closed(&reader, key)?;
             let found = model::found_in(&reader, key, model.generation)?.unwrap_or_default();
             model.check(key, &found)?;
@@ -119,6 +121,12 @@ impl World {
 
     /// The registry as the store leaves it is the one that a rebuild folds, and a verify finds nothing.
     pub(super) fn check_registry(&self, store: &Store) -> Result<(), String> {
+        if !super::forget::generations(&self.fs, "~trash").is_empty() {
+            // Nobody may have written to that since the crash: a seal of its that was torn is cut first.
+            store
+                .rebuild_index(RebuildOptions::new().jobs(1), &Progress::default())
+                .map_err(|error| error.to_string())?;
+        }
         store.close().map_err(|error| format!("close: {error}"))?;
         let saved = model::registry(&self.fs);
         let store = options(&self.fs).open(STORE).map_err(|error| format!("open: {error}"))?;

@@ -6,9 +6,10 @@ use sesslog::{
     Durability, Error, NewRecord, Progress, RebuildOptions, Session, Severity, Store, Timestamp, VerifyOptions,
 };
 
+use super::forget::Forget;
 use super::model::{self, Submitted};
 use super::program::{Body, Life, Step, What};
-use super::turns::Turns;
+use super::turns::{Turns, in_doubt};
 use super::{KEYS, STORE, Tally, World, options};
 
 impl World {
@@ -51,8 +52,28 @@ impl World {
         let session = store.session(key).map_err(|error| error.to_string())?;
         self.tell(|| format!("  process {} {key:?} {:?}", step.process, step.what));
         match &step.what {
-            What::Append { .. } | What::Read | What::Repair if self.models[number].reset_in_doubt => {}
+            What::Append { .. } | What::Retry | What::Undo(_) | What::Compact(_) | What::Read | What::Repair
+                if self.models[number].is_open() => {}
             What::Append { bodies, durability } => self.append(&session, number, bodies, *durability),
+            What::Retry => self.retry(&session, number),
+            What::Undo(count) => {
+                let undone = session.undo(*count).map(|undone| undone.map(|undone| undone.seq));
+                self.receive_mark(number, &undone);
+            }
+            What::Compact(kept) => {
+                self.next_body += 1;
+                let last_seq = session.head().map_or(0, |head| head.seq);
+                let keep_from = (last_seq + 1).saturating_sub(*kept);
+                let compacted = session.compact(&format!("summary {}", self.next_body), keep_from);
+                self.receive_mark(number, &compacted.map(|receipt| Some(receipt.seq)));
+            }
+            What::Forget(forget) => {
+                if let Forget::Delete { .. } | Forget::Prune { .. } = forget {
+                    // A turn that a process holds ends with its session; nothing is known of it any more.
+                    turns.retain(|(process, _), _| *process != step.process);
+                }
+                self.forget(&store.clone(), number, forget)?;
+            }
             What::Change(change) => self.change(&store.clone(), turns, (step.process, number), change)?,
             What::Flush => self.models[number].failed |= session.flush().is_err(),
             What::Release => {
@@ -113,11 +134,18 @@ impl World {
 
     pub(super) fn append(&mut self, session: &Session, number: usize, bodies: &[Body], durability: Durability) {
         let from = self.models[number].submitted.len();
-        let mut records = Vec::new();
+        let has_ids = self.next_body.is_multiple_of(2);
+        let mut batch = Vec::new();
         for body in bodies {
             let (body, record) = self.record(session, *body);
-            self.models[number].submitted.push(Submitted { body, promised: false, seq: None });
-            records.push(record);
+            let id = format!("id {}", self.next_body);
+            let record = if has_ids { record.id(&id).unwrap_or_else(|_| unreachable!("it is an id")) } else { record };
+            self.models[number].submitted.push(Submitted { body: body.clone(), promised: false, seq: None });
+            batch.push((body, record));
+        }
+        let records = batch.iter().map(|(_, record)| record.clone()).collect();
+        if has_ids {
+            self.last[number] = batch;
         }
         let result = session.append_batch_with(records, durability);
         self.tell(|| match &result {
@@ -156,6 +184,47 @@ impl World {
                     session.reopen().ok();
                 }
             }
+        }
+    }
+
+    /// Tries a batch again: each of its records is there once, be it from the first time or from this one.
+    fn retry(&mut self, session: &Session, number: usize) {
+        let batch = self.last[number].clone();
+        let records = batch.iter().map(|(_, record)| record.clone()).collect();
+        let result = session.append_batch(records);
+        self.tell(|| format!("    -> {result:?}"));
+        let model = &mut self.models[number];
+        let receipts = match &result {
+            Ok(receipts) | Err(Error::Partial { receipts, .. }) => &receipts[..],
+            Err(_) => &[],
+        };
+        for (receipt, (body, _)) in receipts.iter().zip(&batch) {
+            model.receive_again(body, receipt.seq);
+        }
+        if let Err(error) = &result {
+            model.failed = true;
+            if in_doubt(error) {
+                for (body, _) in &batch[receipts.len()..] {
+                    // From the first time, from this one, or not at all.
+                    if !model.submitted.iter().any(|known| known.body == *body && known.seq.is_some()) {
+                        model.submitted.retain(|known| known.body != *body);
+                        model.submitted.push(Submitted { body: body.clone(), promised: false, seq: None });
+                    }
+                }
+                if self.next_body.is_multiple_of(2) {
+                    session.reopen().ok();
+                }
+            }
+        }
+    }
+
+    /// A mark about the view is promised, or it failed.
+    fn receive_mark(&mut self, number: usize, result: &Result<Option<u64>, Error>) {
+        self.tell(|| format!("    -> {result:?}"));
+        let model = &mut self.models[number];
+        match result {
+            Ok(seq) => model.marks.extend(seq),
+            Err(_) => model.failed = true,
         }
     }
 

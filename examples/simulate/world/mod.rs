@@ -5,6 +5,7 @@
 //! memory that all of it is held against. `exhaustive` goes through every small program instead, and every crash of it.
 
 pub mod exhaustive;
+pub mod forget;
 mod judge;
 mod live;
 mod model;
@@ -17,9 +18,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sesslog::Options;
 use sesslog::sim::{Chance, SimFault, SimFs, SimOp};
+use sesslog::{NewRecord, Options};
 
+use forget::Fork;
 use model::Model;
 use program::Program;
 
@@ -72,6 +74,9 @@ impl Tally {
 struct World {
     fs: SimFs,
     models: Vec<Model>,
+    forks: Vec<Fork>,
+    /// Of each session the last batch that had ids, to be tried again.
+    last: Vec<Vec<(String, NewRecord)>>,
     next_body: u64,
     /// What happened, in words, if anyone wants to know.
     story: Option<Vec<String>>,
@@ -79,7 +84,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { fs: SimFs::new(), models: vec![Model::default(); KEYS.len()], next_body: 0, story: None }
+        let (models, last) = (vec![Model::default(); KEYS.len()], vec![Vec::new(); KEYS.len()]);
+        Self { fs: SimFs::new(), models, forks: Vec::new(), last, next_body: 0, story: None }
     }
 
     /// The same on a disk of its own.

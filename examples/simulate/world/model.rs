@@ -1,11 +1,13 @@
 //! What was submitted and promised, against what is found.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sesslog::sim::SimFs;
-use sesslog::{Item, ReadOptions, Store};
+use sesslog::{Item, Mark, ReadOptions, Session, Store};
 
 use super::STORE;
+use super::forget::Trashed;
 use super::turns::Status;
 
 /// What is known of one session.
@@ -17,6 +19,14 @@ pub struct Model {
     pub closed: Vec<(u64, Vec<Submitted>)>,
     /// It is not known whether a reset was kept; until it is, the session is left alone.
     pub reset_in_doubt: bool,
+    /// It is not known which of its generations are in the trash; until it is, the session is left alone.
+    /// With whether what is gone then need not be in the trash.
+    pub delete_in_doubt: Option<bool>,
+    /// Generations deleted and brought back so far.
+    pub deletions: u64,
+    pub trashed: Vec<Trashed>,
+    /// Seqs of marks about the view that are promised.
+    pub marks: Vec<u64>,
     /// What its marks may have come to.
     pub status: Vec<Status>,
     /// Of this generation, in the order of their submission.
@@ -35,7 +45,7 @@ pub struct Submitted {
 }
 
 /// A record of the caller's that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Found {
     pub seq: u64,
     pub body: String,
@@ -47,6 +57,10 @@ impl Default for Model {
             generation: 1,
             closed: Vec::new(),
             reset_in_doubt: false,
+            delete_in_doubt: None,
+            deletions: 0,
+            trashed: Vec::new(),
+            marks: Vec::new(),
             status: vec![Status::default()],
             submitted: Vec::new(),
             failed: false,
@@ -55,6 +69,18 @@ impl Default for Model {
 }
 
 impl Model {
+    /// It is not known what was kept of a call: the session is left alone until a crash has shown it.
+    pub fn is_open(&self) -> bool {
+        self.reset_in_doubt || self.delete_in_doubt.is_some()
+    }
+
+    /// A deletion or a restore failed half-way.
+    pub fn leave_open(&mut self, purged: bool) {
+        self.failed = true;
+        self.delete_in_doubt = Some(purged || self.delete_in_doubt.unwrap_or(false));
+        self.deletions += 1;
+    }
+
     /// A reset was kept: what it closed is durable.
     pub fn close_generation(&mut self) {
         let mut closed = std::mem::take(&mut self.submitted);
@@ -65,6 +91,7 @@ impl Model {
         }
         self.closed.push((self.generation, closed));
         self.generation += 1;
+        self.marks.clear();
         self.status = vec![Status::default()];
     }
 
@@ -76,6 +103,19 @@ impl Model {
                 |submitted: &&Submitted| submitted.promised && !found.iter().any(|found| found.body == submitted.body);
             if let Some(lost) = submitted.iter().find(lost) {
                 return Err(format!("{key} generation {generation}: promised {} is gone", lost.body));
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks about the view are still there.
+    pub fn check_marks(&self, store: &Store, key: &str) -> Result<(), String> {
+        let session = store.session(key).map_err(|error| error.to_string())?;
+        for seq in &self.marks {
+            let mark =
+                session.get(*seq).map_err(|error| format!("{key}: {error}"))?.and_then(|record| record.as_mark());
+            if !matches!(mark, Some(Mark::Rewound { .. } | Mark::Compacted { .. })) {
+                return Err(format!("{key}: record {seq} is no mark about the view, but {mark:?}"));
             }
         }
         Ok(())
@@ -109,6 +149,29 @@ impl Model {
             Some(Submitted { body, .. }) => Err(format!("{key}: promised {body} is gone; {} found", found.len())),
             None => Ok(()),
         }
+    }
+
+    /// A receipt of a record that was perhaps written before: at that place, if it fits there, else at the end.
+    pub fn receive_again(&mut self, body: &str, seq: u64) {
+        let known = self.submitted.iter().position(|known| known.body == body);
+        let before = |at: usize| self.submitted[..at].iter().filter_map(|known| known.seq).max().unwrap_or(0);
+        let behind =
+            |at: usize| self.submitted[at + 1..].iter().filter_map(|known| known.seq).min().unwrap_or(u64::MAX);
+        let known = match known {
+            Some(at) if before(at) < seq && seq < behind(at) => at,
+            Some(at) => {
+                self.submitted.remove(at);
+                self.submitted.push(Submitted { body: body.to_owned(), promised: true, seq: None });
+                self.submitted.len() - 1
+            }
+            None => {
+                self.submitted.push(Submitted { body: body.to_owned(), promised: true, seq: None });
+                self.submitted.len() - 1
+            }
+        };
+        let known = &mut self.submitted[known];
+        // One that has a receipt keeps it: another seq is found out.
+        (known.promised, known.seq) = (true, known.seq.or(Some(seq)));
     }
 
     /// What the owner found is durable by now; what it did not find was never promised, and must not come back.
@@ -151,11 +214,41 @@ pub fn agree(store: &Store, key: &str, forward: &[Found]) -> Result<(), String> 
     for item in session.read(&ReadOptions::new().from_seq(middle.seq)).map_err(text)? {
         rest.extend(of(key, item)?);
     }
+    check_view(&session, &text)?;
     let got = session.get(middle.seq).map_err(text)?.map(|record| record.body().to_owned());
     if rest != forward[forward.len() / 2..] || got.as_ref() != Some(&middle.body) {
         return Err(format!("{key}: from seq {} on {rest:?}, at it {got:?}; all are {forward:?}", middle.seq));
     }
     Ok(())
+}
+
+/// The view that is read back is the one that a fold of everything gives.
+fn check_view(session: &Session, text: &dyn Fn(sesslog::Error) -> String) -> Result<(), String> {
+    let mut all = BTreeMap::new();
+    for item in session.records().map_err(text)? {
+        if let Item::Record(record) = item.map_err(text)? {
+            all.insert(record.seq(), record);
+        }
+    }
+    let (mut path, mut keep_from) = (Vec::new(), None);
+    let mut at = all.keys().next_back().copied().unwrap_or(0);
+    while let Some(record) = all.get(&at) {
+        let mark = record.as_mark();
+        if let (Some(Mark::Compacted { keep_from: from }), None) = (&mark, keep_from) {
+            keep_from = Some(*from);
+        }
+        path.extend((mark.is_none()).then_some(at));
+        // A repair may have left a gap before it.
+        let before = if let Some(Mark::Rewound { to_seq }) = mark { to_seq } else { at - 1 };
+        at = all.range(..=before).next_back().map_or(0, |(seq, _)| *seq);
+    }
+    path.retain(|seq| *seq >= keep_from.unwrap_or(0));
+    path.reverse();
+    let context = session.context().map_err(text)?;
+    let seq = |item: &Item| if let Item::Record(record) = item { record.seq() } else { 0 };
+    let given: Vec<_> = context.items.iter().map(seq).collect();
+    let is_it = given == path && context.summary.map(|summary| summary.keep_from) == keep_from;
+    if is_it { Ok(()) } else { Err(format!("{}: the view is {given:?}, expected {path:?}", session.key())) }
 }
 
 fn of(key: &str, item: Result<Item, sesslog::Error>) -> Result<Option<Found>, String> {

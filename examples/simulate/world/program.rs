@@ -6,6 +6,7 @@ use sesslog::sim::{Chance, SimFault, SimOp};
 use sesslog::{Durability, Outcome};
 
 use super::KEYS;
+use super::forget::Forget;
 use super::turns::Change;
 
 pub const OPS: [SimOp; 11] = [
@@ -80,6 +81,13 @@ pub enum What {
         by_ms: i64,
     },
     Change(Change),
+    /// Append the last batch that had ids once more.
+    Retry,
+    /// Take records out of the view.
+    Undo(u64),
+    /// Sum up all but so many of the last lines.
+    Compact(u64),
+    Forget(Forget),
 }
 
 /// The shape of a record's body.
@@ -189,7 +197,7 @@ pub fn fault(chance: &mut Chance) -> (SimOp, u64, SimFault) {
 impl Step {
     fn random(chance: &mut Chance, processes: u64) -> Self {
         let (process, key) = (size(chance.below(processes)), size(chance.below(KEYS.len() as u64)));
-        let what = match chance.below(34) {
+        let what = match chance.below(42) {
             0..=12 => {
                 let count = if chance.one_in(2) { 1 } else { 1 + chance.below(5) };
                 let durability = if chance.one_in(3) { Durability::Buffered } else { Durability::Sync };
@@ -204,6 +212,10 @@ impl Step {
             21 => pick(chance, &[What::Read, What::Read, What::Repair]),
             22 => What::Clock { by_ms: if chance.one_in(2) { -86_400_000 } else { 3_600_000 } },
             23..=32 => What::Change(Change::random(chance)),
+            33..=35 => What::Retry,
+            36 => What::Undo(1 + chance.below(4)),
+            37 => What::Compact(chance.below(6)),
+            38..=40 => What::Forget(Forget::random(chance)),
             _ => What::Close,
         };
         Self { process, key, what }
@@ -231,6 +243,18 @@ impl Change {
             13 => Self::Attempt,
             14 => Self::Reset,
             _ => Self::Drain,
+        }
+    }
+}
+
+impl Forget {
+    fn random(chance: &mut Chance) -> Self {
+        let purge = chance.one_in(3);
+        match chance.below(6) {
+            0 | 1 => Self::Delete { purge },
+            2 | 3 => Self::Restore,
+            4 => Self::Prune { keep: size(chance.below(3)), purge },
+            _ => Self::Fork,
         }
     }
 }

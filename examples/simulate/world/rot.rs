@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sesslog::sim::Chance;
-use sesslog::{NewRecord, Progress, Severity, Store, VerifyOptions};
+use sesslog::{NewRecord, Progress, SessionKey, Severity, Store, VerifyOptions};
 
 use super::model::{self, Found};
 use super::program::{self, size};
@@ -35,6 +35,8 @@ impl World {
         let Some(rot) = Rot::choose(&world, chance) else { return Ok(None) };
         world.tell(|| rot.story.clone());
         tally.rotten += 1;
+        // Marks may be among what is lost.
+        world.models[rot.key].marks.clear();
         world.fs.tamper(&rot.path, &rot.new);
         if !rot.with_registry {
             world.fs.tamper(&Path::new(STORE).join("registry.jsonl"), b"");
@@ -170,11 +172,12 @@ impl World {
 impl Rot {
     fn choose(world: &World, chance: &mut Chance) -> Option<Self> {
         let (path, old) = program::pick(chance, &non_empty(model::transcripts(&world.fs))?);
-        let text = String::from_utf8_lossy(&old);
-        let key = KEYS.iter().position(|key| text.contains(&format!("\"key\":\"{key}\"")))?;
         // The generation that takes records; what is closed is read in the same way.
-        let generation = world.models[key].generation;
-        path.to_string_lossy().ends_with(&format!(".{generation}.jsonl")).then_some(())?;
+        let is_its = |number: &usize| {
+            let name = SessionKey::new(KEYS[*number]).map(|key| key.file_name(world.models[*number].generation));
+            name.is_ok_and(|name| path.ends_with(name))
+        };
+        let key = (0..world.models.len()).find(is_its)?;
         let mut new = old.clone();
         let starts: Vec<_> = std::iter::once(0)
             .chain(new.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))

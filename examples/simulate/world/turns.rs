@@ -77,7 +77,7 @@ impl Status {
 }
 
 /// Whether a call that failed may have been kept all the same.
-fn in_doubt(error: &Error) -> bool {
+pub fn in_doubt(error: &Error) -> bool {
     match error {
         Error::Poisoned { .. } => true,
         Error::Partial { source, .. } => in_doubt(source),
@@ -93,7 +93,7 @@ impl World {
         (process, number): (usize, usize),
         change: &Change,
     ) -> Result<(), String> {
-        if self.models[number].reset_in_doubt {
+        if self.models[number].is_open() {
             return Ok(());
         }
         self.next_body += 1;
@@ -243,7 +243,7 @@ impl World {
             // A turn that a reset has ended is none that the store runs; named by its caller, the session is marked all the same.
             let is_open = self.models[at].status.iter().any(|status| status.turn);
             let turn = turns.get_mut(&(process, at)).filter(|_| is_open);
-            if turn.is_none() && at != number || self.models[at].reset_in_doubt {
+            if turn.is_none() && at != number || self.models[at].is_open() {
                 continue;
             }
             let mut kept = Vec::new();
