@@ -173,12 +173,14 @@ impl<'a> Leaving<'a> {
     /// Looks at what is to go.
     fn look(inner: &Inner, key: &'a SessionKey, generation: u64) -> Self {
         let path = inner.layout.transcript(key, generation);
-        let (bytes, fate) = match inner.layout.fs.stat(&path).context("stat", &path) {
-            Ok(stat) => (stat.length_bytes, Ok(None)),
-            Err(error) => (0, Err(error.into())),
+        let stat = inner.layout.fs.stat(&path).context("stat", &path).map_err(Error::from);
+        // What can not be read now may be read later: it is not deleted without saying whose it is.
+        let looked = stat.and_then(|stat| Ok((stat.length_bytes, graves::header(&inner.layout, &path)?)));
+        let (bytes, header, fate) = match looked {
+            Ok((bytes, header)) => (bytes, header, Ok(None)),
+            Err(error) => (0, None, Err(error)),
         };
         // A damaged header has no id; the row may know it.
-        let header = graves::header(&inner.layout, &path).ok().flatten();
         let id = header.map(|header| header.body.id).or_else(|| inner.row(key, generation).map(|row| row.id));
         Self { key, generation, path, id, bytes, fate, noted: false }
     }

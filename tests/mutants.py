@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs", "src/transcript/scan.rs"
 EDGE, REPAIR, STATUS = "src/transcript/edge.rs", "src/repair.rs", "src/status.rs"
 DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/inner.rs"
+IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -59,7 +60,7 @@ BUGS = {
     "a repair marks no gap": (REPAIR, "new.put_gap(from_seq, to_seq, now)?;", "let _ = (from_seq, to_seq);"),
     "a repair in place": (REPAIR, "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;", "let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;\n        let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;\n        inner.layout.fs.open(&path, OpenMode::Write).context(\"open\", &path)?.set_len(0).context(\"truncate\", &path)?;"),
     "a failed write not taken back": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "std::io::Result::Ok(())"),
-    "a mark not synced": (COMMIT, "let result = self.commit_all(&mut appends, true, now);", "let result = self.commit_all(&mut appends, false, now);"),
+    "a mark not synced": (COMMIT, ".and_then(|()| self.commit_all(&mut appends, true, now)),", ".and_then(|()| self.commit_all(&mut appends, false, now)),"),
     "a cleared mark not written": ("src/store/marks.rs", "row.status.pending.as_ref().map(|_| Mark::ResumeCleared)", "row.status.pending.as_ref().and(None)"),
     "a cleared mark lost by the fold": (STATUS, "Mark::ResumeCleared => self.pending = None,", "Mark::ResumeCleared => {}"),
     "the counter reset by a failed turn": (STATUS, "if *outcome == Outcome::Success {", "if *outcome != Outcome::Interrupted {"),
@@ -68,6 +69,19 @@ BUGS = {
     "written behind a reset": (COMMIT, "self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);", ""),
     "a drained turn that failed stays pending": ("src/store/turns.rs", "if is_over && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && is_over && drained.load(Ordering::Acquire) {"),
     "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
+    "ids of an earlier process are not known": (IDS, "ids.put(id_json, at);", "let _ = id_json;"),
+    "an id found is taken for durable": (COMMIT, "let looked = if sync && writer.unsynced() > 0 { writer.sync() } else { writer.check_ours() };", "let looked = writer.check_ours();"),
+    "what was undone is seen again": ("src/transcript/reader.rs", "        self.last_seq = seq;\n        let Some(seed)", "        let Some(seed)"),
+    "a fork not fsynced": ("src/fork.rs", 'temp.file.sync_all().context("fsync", &temp.path)?;', ""),
+    "a fork's name not fsynced": ("src/fork.rs", 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;', ""),
+    "a deletion not noted": (TRASH, "if marks.is_empty() { Ok(()) } else { append_own(inner, &trash_key(), &marks) }\n}\n\nimpl<'a>", "drop(marks);\n    Ok(())\n}\n\nimpl<'a>"),
+    "a deletion noted without an fsync": ("src/store/resumes.rs", "durability: crate::Durability::Sync, turn: None", "durability: crate::Durability::Buffered, turn: None"),
+    "the trash not fsynced": (TRASH, "for folder in [inner.layout.trash(), inner.layout.transcripts()] {", "for folder in [inner.layout.transcripts()] {"),
+    "a deleted session is a lost one": (INNER, "if self.graves.hold(self, &row)? {", "if false {"),
+    "a purge that leaves the newest": (TRASH, "doomed.generations = self.generations(generation)?;", "doomed.generations = self.generations(generation)?;\n        doomed.generations.truncate(1);"),
+    "a prune takes what is pending": ("src/prune.rs", "SessionState::Pending => Some(Kept::Pending),", "SessionState::Pending => None,"),
+    "a prune takes what runs": ("src/prune.rs", "SessionState::Interrupted => Some(Kept::Running),", "SessionState::Interrupted => None,"),
+    "a full disk purges unseen": (TRASH, "leaving.leave(inner, purge && is_noted);", "leaving.leave(inner, purge);"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
 }
 
@@ -80,7 +94,7 @@ RACES = {
     "waits without the lock it looked with": (COMMIT, "self.changed.wait(state)", "{\n                drop(state);\n                self.changed.wait(self.lock())\n            }"),
     "one of three tickets is lost": (COMMIT, "jobs.iter().map(|(ticket, _)| *ticket).collect();", "jobs.iter().map(|(ticket, _)| *ticket).take(2).collect();"),
     "the queue is taken twice": (COMMIT, "        drop(state);\n        let found_poisoned", "        drop(state);\n        self.lock().queue.clear();\n        let found_poisoned"),
-    "followers of a failed leader are told it is well": (COMMIT, "self.hand_out(appends, &written, sync);\n                }\n                Err(error) => return Err(self.failed(error)),", "self.hand_out(appends, &written, sync);\n                }\n                Err(error) => {\n                    let last = self.writer.as_ref().map_or(0, |writer| writer.row().last_seq);\n                    let first = (last + 1).saturating_sub(waiting.len() as u64);\n                    let written: Vec<_> = (first..=last).map(|seq| Written { seq, crc: crate::frame::Crc::ZERO }).collect();\n                    self.hand_out(appends, &written, sync);\n                    self.failed(error);\n                    return Ok(());\n                }"),
+    "followers of a failed leader are told it is well": (COMMIT, "                    let error = self.failed(error);\n                    // A full disk is no reason to refuse what was written before.\n                    self.hand_out(appends, &[], sync);\n                    return Err(error);", "                    let last = self.writer.as_ref().map_or(0, |writer| writer.row().last_seq);\n                    let first = (last + 1).saturating_sub(waiting.len() as u64);\n                    let written: Vec<_> = (first..=last).map(|seq| Written { seq, crc: crate::frame::Crc::ZERO, offset: 0 }).collect();\n                    self.hand_out(appends, &written, sync);\n                    self.failed(error);\n                    return Ok(());"),
     "poison not kept": (COMMIT, "state.poisoned = self.poisoned.take().filter(|_| !reopened);", "self.poisoned = None;"),
     "a reopen undone by a leader": (COMMIT, ".take().filter(|_| !reopened);", ".take().filter(|_| !reopened || true);"),
     "a leader's end is no end to a list": (COMMIT, "            self.inner.writer_closed(self.slot);\n        }\n        drop(state);\n        self.slot.changed.notify_all();", "            drop(state);\n            self.slot.changed.notify_all();\n            self.inner.writer_closed(self.slot);\n        } else {\n            drop(state);\n            self.slot.changed.notify_all();\n        }"),
@@ -90,19 +104,32 @@ RACES = {
     "evicted without being closed": (INNER, "if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {\n                return;", "if let Some(slot) = idle.first() {\n                self.writer_closed(slot);"),
     "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
     "what is folded during a save is thought saved": (INNER, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
-    "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        registry.rows = merged;", "            }\n        }\n        registry.rows = merged;"),
+    "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        for (", "            }\n        }\n        for ("),
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
     "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
 }
 
-# What takes a clock that waits: caught by tests/turns.rs. The same form.
+# What takes a clock that waits, a real loss, or what the simulation's callers do not look at: caught by the tests in TESTS. The
+# same form.
 RULES = {
     "a drain that marks after the wait": (DRAIN, "        let mut failed = self.mark_all(&targets, reason);", "        drop(sync::lock_when(inner.turns.mutex(), &inner.turns.changed, left(), |state| !state.running.is_empty()));\n        let mut failed = self.mark_all(&targets, reason);"),
     "a drain lets turns begin": ("src/store/turns.rs", "        if state.draining {", "        if false {"),
     "a boundary that is stale": ("src/resume.rs", "age_ms <= self.fresh_seconds", "age_ms < self.fresh_seconds"),
     "a start is noted at every question": ("src/store/resumes.rs", "            if !start.told {", "            if true {"),
+    "every loss is taken for a deletion": ("src/store/graves.rs", "Ok(self.are_noted(", "Ok(true || self.are_noted("),
+    "a restore not noted": (TRASH, "append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;\n        match", "let _ = mark;\n        match"),
+    "a clock behind prunes": ("src/prune.rs", "check_clock(&rows, now)?;", ""),
+    "a label keeps nothing": ("src/prune.rs", "any(|label| label == KEEP_LABEL)", "any(|_| false)"),
+    "a fork takes the turn along": ("src/fork.rs", "for mark in [open_turn, pending, held]", "for mark in [None::<Mark>, pending.filter(|_| open_turn.is_none()), held]"),
+    "ids that wait together are not compared": (GROUP, "own.get(id).or_else(|| new.get(id)).copied()", "own.get(id).copied()"),
+    "an id is another record's": (GROUP, "let reused = found.filter(|found| !found.is_same)", "let reused = found.filter(|_| false)"),
+    "an append_if that looks at the seq alone": ("src/store/compare.rs", "return Ok(Head::of(row) == head);", "return Ok(row.last_seq == head.seq);"),
+    "a keep_from that can not be hides history": ("src/store/view.rs", "{ mark.keep_from } else { 1 };", "{ mark.keep_from } else { record.seq() };"),
+    "an undo loses the summary": ("src/store/view.rs", "it.keep_from <= first_seq", "it.keep_from == u64::MAX && it.keep_from <= first_seq"),
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
+
+TESTS = ("turns", "trash", "retries", "fork", "view")
 
 # What the bug "poison not set" needs: a writer that forgets its failure.
 UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"
@@ -152,7 +179,7 @@ def explore(tree, target, options):
 
 def test(tree, target, _options):
     """Returns which tests failed."""
-    command = ["cargo", "test", "--no-default-features", "--test", "turns"]
+    command = ["cargo", "test", "--no-default-features", "--features", "sim", "--no-fail-fast"] + [part for name in TESTS for part in ("--test", name)]
     flags = dict(os.environ, CARGO_TARGET_DIR=target, RUST_BACKTRACE="0")
     if subprocess.run(command + ["--no-run", "--quiet"], cwd=tree, env=flags, stderr=subprocess.DEVNULL).returncode:
         sys.exit("the copy does not build")

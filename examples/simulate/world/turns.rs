@@ -243,7 +243,14 @@ impl World {
             // A turn that a reset has ended is none that the store runs; named by its caller, the session is marked all the same.
             let is_open = self.models[at].status.iter().any(|status| status.turn);
             let turn = turns.get_mut(&(process, at)).filter(|_| is_open);
-            if turn.is_none() && at != number || self.models[at].is_open() {
+            if self.models[at].delete_in_doubt.is_some() {
+                // It may be there, and marked.
+                let marked = |status: &Status| status.after(&Change::Drain, reason);
+                let statuses: Vec<_> = self.models[at].status.iter().map(marked).collect();
+                self.models[at].status.extend(statuses);
+                continue;
+            }
+            if turn.is_none() && at != number || self.models[at].reset_in_doubt {
                 continue;
             }
             let mut kept = Vec::new();
