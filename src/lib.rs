@@ -131,7 +131,8 @@ pub use store::{
     Undone,
 };
 pub use timestamp::{Timestamp, TimestampError};
-pub use transcript::reader::{Backward, Item, Records};
+pub use transcript::backward::Backward;
+pub use transcript::reader::{Item, Records};
 pub use transcript::trail::Clamped;
 pub use trash::{Deleted, Trashed};
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

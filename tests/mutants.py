@@ -71,7 +71,7 @@ BUGS = {
     "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
     "ids of an earlier process are not known": (IDS, "ids.put(id_json, at);", "let _ = id_json;"),
     "an id found is taken for durable": (COMMIT, "let looked = if sync && writer.unsynced() > 0 { writer.sync() } else { writer.check_ours() };", "let looked = writer.check_ours();"),
-    "what was undone is seen again": ("src/transcript/reader.rs", "        self.last_seq = seq;\n        let Some(seed)", "        let Some(seed)"),
+    "what was undone is seen again": ("src/transcript/backward.rs", "        self.last_seq = seq;\n        let Some(seed)", "        let Some(seed)"),
     "a fork not fsynced": ("src/fork.rs", 'temp.file.sync_all().context("fsync", &temp.path)?;', ""),
     "a fork's name not fsynced": ("src/fork.rs", 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;', ""),
     "a deletion not noted": (TRASH, "if marks.is_empty() { Ok(()) } else { append_own(inner, &trash_key(), &marks) }\n}\n\nimpl<'a>", "drop(marks);\n    Ok(())\n}\n\nimpl<'a>"),

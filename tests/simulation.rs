@@ -16,8 +16,8 @@ mod world;
 
 #[test]
 fn no_crash_of_a_small_program_breaks_a_promise() {
-    let total = world::exhaustive::run(2, 2, 2).unwrap_or_else(|story| panic!("{story}"));
-    assert!(total.states.len() > 5000 && total.torn > 1000, "{} states, {} torn", total.states.len(), total.torn);
+    let total = world::exhaustive::run(2, 1, 2).unwrap_or_else(|story| panic!("{story}"));
+    assert!(total.states.len() > 1500 && total.torn > 100, "{} states, {} torn", total.states.len(), total.torn);
 }
 
 #[test]

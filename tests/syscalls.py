@@ -2,7 +2,7 @@
 """What `sessctl append` asks of the kernel, seen by strace (Linux).
 
 Goal: one write and one fdatasync a commit, acknowledged only afterwards; the registry never synced; and an append to a
-transcript of 1 GiB whose row is good reads less than 1 MiB. Method: run the real program under strace and count.
+transcript of 1 GiB whose row is good reads less than 1 MiB, as does the active view behind a compaction 100 records back. Method: run the real program under strace and count.
 
 usage: syscalls.py --sessctl PATH [--gib N]
 """
@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zlib
 
 CALLS = "openat,close,read,pread64,readv,preadv,mmap,write,pwrite64,writev,pwritev,fsync,fdatasync,sync_file_range,rename,renameat,renameat2"
 
@@ -87,6 +88,30 @@ def large(folder, sessctl, store, gib):
     return size, reads
 
 
+def view(folder, sessctl, store):
+    """The active view of the large transcript, behind a summary that stands 100 records from its end."""
+    base = [sessctl, "--store", store]
+    path = subprocess.run(base + ["path", "large"], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    with open(path, "r+b") as file:
+        seed = int(file.readline()[-11:-3], 16)
+        file.seek(-100000, os.SEEK_END)
+        last = file.read().splitlines()[-1]
+        seq = json.loads(last)["seq"]
+        # By the format's own words: sessctl makes no summaries.
+        head = '{"seq":%d,"durable":%d,"prev":"%s","ts":"2026-11-22T08:15:30.123Z","kind":"mark","body":%s' % (
+            seq + 1, seq, last[-10:-2].decode(), '{"mark":"compacted","summary":"all of it","keep_from":%d}' % (seq - 20))
+        file.seek(0, os.SEEK_END)
+        file.write(b'%s,"crc":"%08x"}\n' % (head.encode(), zlib.crc32(head.encode(), seed)))
+    body = json.dumps({"role": "assistant", "content": "x" * 4000})
+    subprocess.run(base + ["append", "large"], input=(body + "\n").encode() * 100, stdout=subprocess.DEVNULL, check=True)
+    out, calls = traced(folder, base + ["context", "large"], "")
+    lines = out.splitlines()
+    check(json.loads(lines[0]) == {"summary": "all of it"} and len(lines) in (121, 122), "the view has %d lines" % len(lines))
+    reads = sum(call[3] for call in calls if call[0] in ("read", "pread64", "readv", "preadv") and call[1] == path and call[3] > 0)
+    check(reads < 1 << 20, "%d bytes read" % reads)
+    return sum(map(len, lines)), reads
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--sessctl", required=True)
@@ -99,6 +124,8 @@ def main():
         print("one append: %d write of the record, %d fdatasync (one of them at open), none of the registry" % (writes, syncs))
         size, reads = large(folder, sessctl, store, options.gib)
         print("append to a transcript of %d bytes with a good row: %d bytes read" % (size, reads))
+        size, reads = view(folder, sessctl, store)
+        print("active view of %d bytes behind a compaction: %d bytes read" % (size, reads))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ use sesslog::{
 use crate::disk::Disk;
 use crate::forge::{self, KEY};
 
-/// A backward read of a file with no more lines is one forward read.
-const BLOCK_LINES: usize = 32;
+/// A backward read of a file with no more bytes is one forward read.
+const BLOCK_BYTES: usize = 32 * 1024;
 
 /// What a reader found.
 #[derive(Debug, Clone)]
@@ -84,8 +84,8 @@ pub fn everyway(disk: &Disk) -> Option<Seen> {
     match &mut seen {
         Some(seen) => {
             seen.unread = agree(disk, seen, &findings, &deep);
-            let lines = disk.get(forge::TRANSCRIPT).map_or(0, |bytes| forge::lines(&bytes).count());
-            backward(&store, seen, lines <= BLOCK_LINES);
+            let bytes = disk.get(forge::TRANSCRIPT).map_or(0, |bytes| bytes.len());
+            backward(&store, seen, bytes <= BLOCK_BYTES);
             if seen.is_undamaged() && stands_in_order(disk) {
                 from_seqs(&store, seen);
             }

@@ -10,7 +10,8 @@ use crate::registry::Row;
 use crate::store::Store;
 use crate::store::commit::Slot;
 use crate::store::job::{Done, Job, TurnId};
-use crate::transcript::reader::{Backward, Item, Reader, Records};
+use crate::transcript::backward::Backward;
+use crate::transcript::reader::{Item, Reader, Records};
 
 /// What to read of a session; the whole of its newest generation by default.
 #[derive(Debug, Clone, Default)]

@@ -15,6 +15,7 @@ use crate::header::Header;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::registry::Row;
+use crate::transcript::backward::Backward;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Place, Step, Walk};
 use crate::transcript::seek;
@@ -22,13 +23,6 @@ use crate::transcript::source::{Line, Source};
 
 /// Looks at a tail that changes every time; then its bytes are pending.
 const SETTLE_LOOKS: u32 = 50;
-/// Lines in the first block of a backward read; later blocks double.
-const BLOCK_LINES_MIN: u64 = 32;
-const BLOCK_LINES_MAX: u64 = 1024;
-/// Skipping more records than this backward is worth a search, which reads some 20 places of the file.
-const FAR_RECORDS: u64 = 256;
-/// A block of more than this has lines enough: records may be of any size, and a whole block is held.
-const BLOCK_BYTES: u64 = 1024 * 1024;
 
 /// One item of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +40,12 @@ pub(crate) struct Reader {
     /// `None` when the header is bad.
     pub(crate) header: Option<Header>,
     /// The header's checksum, if it could be found.
-    seed: Option<Crc>,
-    data_start: u64,
+    pub(super) seed: Option<Crc>,
+    pub(super) data_start: u64,
     /// Damage of the header itself.
-    header_gap: Option<Gap>,
+    pub(super) header_gap: Option<Gap>,
     /// What the registry knew to be durable when the read began.
-    witness: Option<u64>,
+    pub(super) witness: Option<u64>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -103,7 +97,7 @@ impl Reader {
         Ok(self.walk_from(start, from_seq))
     }
 
-    fn walk_from(self, start: Cursor, from_seq: u64) -> Records {
+    pub(super) fn walk_from(self, start: Cursor, from_seq: u64) -> Records {
         let Self { mut source, header: _, seed, data_start, header_gap, witness } = self;
         source.jump();
         let path = source.path().to_owned();
@@ -126,8 +120,7 @@ impl Reader {
 
     /// Reads backward from the end.
     pub(crate) fn backward(self) -> Backward {
-        let end = self.source.length_bytes();
-        Backward { reader: self, end, block: Vec::new(), lines: BLOCK_LINES_MIN, done: false, last_seq: u64::MAX }
+        Backward::new(self)
     }
 
     /// Returns the highest seq that the last sound record or the registry's row proves durable.
@@ -185,6 +178,22 @@ impl Records {
     /// Returns what follows the last record, once the iterator has returned `None`.
     pub fn tail(&self) -> Option<Tail> {
         self.tail
+    }
+
+    /// Reads a part of a transcript behind which a sound record stands: nothing in it moves any more.
+    pub(super) fn of_part(walk: Walk, header_gap: Option<Gap>) -> Self {
+        Self {
+            path: walk.source.path().to_owned(),
+            walk,
+            from_seq: 0,
+            last_seq: u64::MAX,
+            header_gap,
+            unreadable: false,
+            witness: None,
+            settled: u64::MAX,
+            looks: SETTLE_LOOKS,
+            tail: None,
+        }
     }
 
     /// Ends the read behind `last_seq`.
@@ -271,7 +280,7 @@ impl Records {
         Ok((line, crc))
     }
 
-    fn next_item(&mut self) -> Result<Option<Item>, Error> {
+    pub(super) fn next_item(&mut self) -> Result<Option<Item>, Error> {
         loop {
             match self.step()? {
                 Step::Record(_, info) if info.seq < self.from_seq => {}
@@ -319,154 +328,3 @@ impl Iterator for Records {
 }
 
 impl std::iter::FusedIterator for Records {}
-
-/// Returns the seq at which an item stands.
-fn place(item: &Item) -> u64 {
-    match item {
-        Item::Record(record) => record.seq(),
-        Item::Gap(gap) => gap.expected_seq,
-    }
-}
-
-/// A backward read: an iterator over records and gaps, last first.
-///
-/// Reads blocks of lines from the end, so the first items cost the same whatever the transcript's length.
-pub struct Backward {
-    reader: Reader,
-    /// Everything from here on was given or is in the block.
-    end: u64,
-    /// In forward order.
-    block: Vec<Item>,
-    lines: u64,
-    done: bool,
-    /// Records behind this one are not wanted.
-    last_seq: u64,
-}
-
-impl std::fmt::Debug for Backward {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backward").field("reader", &self.reader).field("end", &self.end).finish_non_exhaustive()
-    }
-}
-
-impl Backward {
-    /// Leaves out what stands behind the record `seq` and was not given yet, seen from `at_seq`. A long way is not read.
-    pub(crate) fn skip_behind(&mut self, at_seq: u64, seq: u64) -> Result<(), Error> {
-        let is_far = at_seq.saturating_sub(seq) > FAR_RECORDS;
-        self.last_seq = seq;
-        let Some(seed) = self.reader.seed.filter(|_| is_far && !self.done) else { return Ok(()) };
-        let (source, data_start) = (&mut self.reader.source, self.reader.data_start);
-        let found = seek::before(source, seed, seq.saturating_add(1), data_start, self.end)?;
-        self.block.clear();
-        self.lines = BLOCK_LINES_MIN;
-        match found {
-            Some(found) => self.end = found.line.next(),
-            None => self.done = true,
-        }
-        Ok(())
-    }
-
-    fn fill(&mut self) -> Result<(), Error> {
-        let first = self.end == self.reader.source.length_bytes();
-        let start = self.block_start()?;
-        let file = Arc::clone(self.reader.source.file());
-        let path = self.reader.source.path().to_owned();
-        let mut block = Vec::new();
-        if first {
-            // The last block is read as any reader reads a moving tail.
-            let reader = Reader {
-                source: Source::new(file, &path, self.end, false),
-                header: self.reader.header.clone(),
-                header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
-                ..self.reader
-            };
-            for item in reader.walk_from(start, 0) {
-                block.push(item?);
-            }
-        } else {
-            // Up to the end of the block's successor, whose first record tells whether something is missing before it.
-            let successor = self.reader.source.line(self.end)?;
-            let source = Source::new(file, &path, successor.next(), false);
-            let mut records = Records {
-                walk: Walk::new(source, self.reader.seed.unwrap_or_default(), self.reader.data_start, start, None),
-                path,
-                from_seq: 0,
-                last_seq: u64::MAX,
-                header_gap: if start.offset <= self.reader.data_start { self.reader.header_gap } else { None },
-                unreadable: false,
-                witness: None,
-                // It was below the end of the file when the read began, and a sound record stands behind it.
-                settled: u64::MAX,
-                looks: SETTLE_LOOKS,
-                tail: None,
-            };
-            while let Some(item) = records.next_item()? {
-                match item {
-                    Item::Record(record) if record.offset() >= self.end => break,
-                    item => block.push(item),
-                }
-            }
-        }
-        self.done = start.offset <= self.reader.data_start;
-        self.end = start.offset;
-        self.lines = self.lines.saturating_mul(2).min(BLOCK_LINES_MAX);
-        self.block = block;
-        Ok(())
-    }
-
-    /// Finds where the block before `end` begins: at a record that the next line follows, or behind the header.
-    fn block_start(&mut self) -> Result<Cursor, Error> {
-        let first = first_line::first_record(self.reader.data_start, self.reader.header.as_ref());
-        let Some(seed) = self.reader.seed else { return Ok(first) };
-        let mut at = self.end;
-        let mut stepped = 0_u64;
-        let mut follower: Option<(u64, Crc)> = None;
-        // As for a forward read. What is before the first block is before such a record, too.
-        let is_first = self.end == self.reader.source.length_bytes();
-        let durable = if is_first { self.reader.proven_durable()? } else { u64::MAX };
-        let source = &mut self.reader.source;
-        loop {
-            if at <= self.reader.data_start {
-                return Ok(first);
-            }
-            at = source.line_start_before(at)?;
-            if at <= self.reader.data_start {
-                return Ok(first);
-            }
-            stepped = stepped.saturating_add(1);
-            let line = source.line(at)?;
-            let info = source.check(&line, seed)?.ok().filter(|_| line.terminated);
-            let is_enough = stepped >= self.lines || self.end.saturating_sub(at) >= BLOCK_BYTES;
-            if let (Some(info), true) = (info, is_enough) {
-                // A stray record would make everything behind it look missing.
-                if info.seq <= durable && follower == Some((info.seq.saturating_add(1), info.crc)) {
-                    return Ok(Cursor { offset: at, seq: info.seq, link: None });
-                }
-            }
-            follower = info.map(|info| (info.seq, info.prev));
-        }
-    }
-}
-
-impl Iterator for Backward {
-    type Item = Result<Item, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.block.pop() {
-                Some(item) if place(&item) > self.last_seq => continue,
-                Some(item) => return Some(Ok(item)),
-                None => {}
-            }
-            if self.done {
-                return None;
-            }
-            if let Err(error) = self.fill() {
-                self.done = true;
-                return Some(Err(error));
-            }
-        }
-    }
-}
-
-impl std::iter::FusedIterator for Backward {}

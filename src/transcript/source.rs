@@ -86,6 +86,23 @@ impl Source {
         &self.file
     }
 
+    /// Returns the same file up to some length, with what was read of it.
+    pub(crate) fn hand_over(&mut self, length_bytes: u64) -> Self {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let held = usize::try_from(length_bytes.saturating_sub(self.buffer_start)).unwrap_or(usize::MAX);
+        buffer.truncate(held);
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        Self {
+            file,
+            path,
+            map: None,
+            length_bytes,
+            buffer,
+            buffer_start: self.buffer_start,
+            read_bytes: READ_BYTES_MIN,
+        }
+    }
+
     /// Looks at a file that grew or shrank; nothing read before is trusted any more.
     pub(crate) fn refresh(&mut self, length_bytes: u64) {
         self.map = None;

@@ -7,7 +7,8 @@
 use crate::error::Error;
 use crate::frame::Crc;
 use crate::mark::Mark;
-use crate::transcript::reader::{Backward, Item, Reader};
+use crate::transcript::backward::Backward;
+use crate::transcript::reader::{Item, Reader};
 
 /// A number in a mark that can not be what was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]

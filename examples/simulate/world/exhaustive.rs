@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use sesslog::sim::Chance;
+use sesslog::sim::{Chance, SimFs};
 use sesslog::{Durability, Outcome, Store};
 
 use super::forget::Forget;
@@ -113,7 +113,7 @@ impl Search {
             run(&mut world, step).map_err(story)?;
         }
         // Crashes of the steps before are those of the shorter programs.
-        let before = world.models.clone();
+        let before = world.fork();
         world.fs.record();
         run(&mut world, last).map_err(story)?;
         let recover = u32::try_from(steps.len()).unwrap_or(u32::MAX) <= self.recovery_steps;
@@ -148,7 +148,7 @@ impl Search {
     /// Every moment of the recovery of what a crash left.
     fn recovery(&self, crashed: &World) -> Result<(), String> {
         let mut world = crashed.fork();
-        let before = world.models.clone();
+        let before = world.fork();
         world.fs.record();
         world.go_on(false, &mut Tally::default())?;
         for moment in moments(&world, &before) {
@@ -159,7 +159,7 @@ impl Search {
 
     fn is_new(&self, world: &World) -> bool {
         let mut hasher = DefaultHasher::new();
-        (world.fs.hash(), &world.models).hash(&mut hasher);
+        (world.fs.hash(), &world.models, &world.forks).hash(&mut hasher);
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish())
     }
 }
@@ -170,9 +170,12 @@ fn is_lock(path: &Path) -> bool {
 }
 
 /// The disk before every operation since the recording began, with what was promised then; and as it is now.
-fn moments(world: &World, before: &[Model]) -> Vec<World> {
-    let mut unfinished = world.models.clone();
-    for (model, before) in unfinished.iter_mut().zip(before) {
+fn moments(world: &World, before: &World) -> Vec<World> {
+    let mut unfinished = World { fs: SimFs::new(), ..world.clone() };
+    for fork in unfinished.forks.iter_mut().skip(before.forks.len()) {
+        fork.leave_open();
+    }
+    for (model, before) in unfinished.models.iter_mut().zip(&before.models) {
         if model.deletions != before.deletions {
             // To the trash, back from it, or for good.
             *model = before.clone();
@@ -191,12 +194,7 @@ fn moments(world: &World, before: &[Model]) -> Vec<World> {
             submitted.seq = known.and_then(|known| known.seq);
         }
     }
-    let mut all: Vec<_> = world
-        .fs
-        .take_recorded()
-        .into_iter()
-        .map(|fs| World { fs, models: unfinished.clone(), ..world.clone() })
-        .collect();
+    let mut all: Vec<_> = world.fs.take_recorded().into_iter().map(|fs| World { fs, ..unfinished.clone() }).collect();
     all.push(world.clone());
     all
 }

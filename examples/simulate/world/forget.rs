@@ -51,6 +51,13 @@ pub struct Fork {
     promised: bool,
 }
 
+impl Fork {
+    /// It may have been made or not.
+    pub fn leave_open(&mut self) {
+        self.promised = false;
+    }
+}
+
 impl Model {
     /// A generation is gone, to the trash if it has a name there.
     fn bury(&mut self, generation: u64, name: Option<&str>) {
@@ -198,7 +205,7 @@ impl World {
         }
         for (key, _, error) in pruned.failed.iter().filter(|(_, _, error)| in_doubt(error)) {
             self.tell(|| format!("    {key}: {error}"));
-            self.forks.iter_mut().filter(|fork| fork.key == key.as_str()).for_each(|fork| fork.promised = false);
+            self.forks.iter_mut().filter(|fork| fork.key == key.as_str()).for_each(Fork::leave_open);
             let number = KEYS.iter().position(|it| *it == key.as_str());
             if let Some(model) = number.and_then(|number| self.models.get_mut(number)) {
                 model.leave_open(purge);
