@@ -154,6 +154,11 @@ impl NewRecord {
         &self.body
     }
 
+    /// Says whether it has an [id](Self::id).
+    pub fn has_id(&self) -> bool {
+        self.id_json.is_some()
+    }
+
     /// Returns the id as it stands in the line.
     pub(crate) fn id_json(&self) -> Option<&str> {
         self.id_json.as_deref()

@@ -75,7 +75,6 @@ BUGS = {
     "a fork not fsynced": ("src/fork.rs", 'temp.file.sync_all().context("fsync", &temp.path)?;', ""),
     "a fork's name not fsynced": ("src/fork.rs", 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;', ""),
     "a deletion not noted": (TRASH, "if marks.is_empty() { Ok(()) } else { append_own(inner, &trash_key(), &marks) }\n}\n\nimpl<'a>", "drop(marks);\n    Ok(())\n}\n\nimpl<'a>"),
-    "a deletion noted without an fsync": ("src/store/resumes.rs", "durability: crate::Durability::Sync, turn: None", "durability: crate::Durability::Buffered, turn: None"),
     "the trash not fsynced": (TRASH, "for folder in [inner.layout.trash(), inner.layout.transcripts()] {", "for folder in [inner.layout.transcripts()] {"),
     "a deleted session is a lost one": (INNER, "if self.graves.hold(self, &row)? {", "if false {"),
     "a purge that leaves the newest": (TRASH, "doomed.generations = self.generations(generation)?;", "doomed.generations = self.generations(generation)?;\n        doomed.generations.truncate(1);"),

@@ -191,3 +191,18 @@ fn keys_of_the_store_and_bad_arguments_are_refused() {
     }
     assert!(!bench.store().exists());
 }
+
+#[test]
+fn lines_with_ids_can_be_sent_again_and_one_bad_id_costs_itself_only() {
+    let bench = Bench::new();
+    let input = "{\"key\":\"k\",\"body\":1,\"id\":\"a\"}\n{\"key\":\"k\",\"body\":2,\"id\":\"b\"}\n";
+    bench.feed(&["append"], input.as_bytes()).expect(0);
+    // The same lines again, with one more and one whose id is another record's in between.
+    let more = format!("{input}{{\"key\":\"k\",\"body\":9,\"id\":\"a\"}}\n{{\"key\":\"k\",\"body\":3,\"id\":\"c\"}}\n");
+    let run = bench.feed(&["--json", "append"], more.as_bytes()).expect(1);
+    let seqs: Vec<_> = run.of_type("ack").iter().map(|ack| ack["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+    let errors = run.of_type("error");
+    assert_eq!((errors.len(), errors[0]["line"].as_u64()), (1, Some(3)));
+    assert_eq!(bench.run(&["show", "k"]).expect(0).stdout, "1\n2\n3\n");
+}

@@ -1,6 +1,6 @@
 //! `sessctl append`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -360,23 +360,32 @@ struct Committed {
 }
 
 /// Appends a session's records: what is small as one batch. A record that fills a commit goes alone, so that one over the
-/// limit, which fails its whole batch, takes no other along.
+/// limit, which fails its whole batch, takes no other along; and after an id that was used for another record, each of its batch.
 fn commit_group(store: &Store, group: Group) -> Committed {
     let Group { key, places, records } = group;
     let mut fatal = None;
     let mut results: Vec<Result<Receipt, Error>> = Vec::with_capacity(places.len());
-    let mut records = records.into_iter().peekable();
-    while let Some(first) = records.next() {
+    let mut records = VecDeque::from(records);
+    let mut alone = 0_usize;
+    while let Some(first) = records.pop_front() {
         let fills_a_commit = |record: &NewRecord| record.body().len() > COMMIT_BYTES_MAX;
         let mut batch = vec![first];
-        if !batch.iter().any(fills_a_commit) {
-            batch.extend(std::iter::from_fn(|| records.next_if(|record| !fills_a_commit(record))));
+        if alone == 0 && !batch.iter().any(fills_a_commit) {
+            let small = records.iter().take_while(|record| !fills_a_commit(record)).count();
+            batch.extend(records.drain(..small));
         }
+        alone = alone.saturating_sub(1);
         let count = batch.len();
+        let again = if count > 1 && batch.iter().any(NewRecord::has_id) { batch.clone() } else { Vec::new() };
         let appended = match &fatal {
             Some(error) => Err(Error::clone(error)),
             None => store.session(key.as_str()).and_then(|session| session.append_batch(batch)),
         };
+        if matches!(appended, Err(Error::IdReused { .. })) && !again.is_empty() {
+            alone = again.len();
+            again.into_iter().rev().for_each(|record| records.push_front(record));
+            continue;
+        }
         let (receipts, error) = match appended {
             Ok(receipts) => (receipts, None),
             Err(Error::Partial { receipts, source }) => (receipts, Some(*source)),
@@ -388,7 +397,7 @@ fn commit_group(store: &Store, group: Group) -> Committed {
             results.extend(std::iter::repeat_n(error.clone(), lacking).map(Err));
             // After these the session goes on: nothing of the batch was kept, and the next may find room, or a descriptor.
             // Everything else would fail again, or leave open what came before.
-            if !matches!(error, Error::WriteFailed { .. } | Error::Record(_) | Error::Io(_)) {
+            if !matches!(error, Error::WriteFailed { .. } | Error::Record(_) | Error::Io(_) | Error::IdReused { .. }) {
                 fatal = Some(error);
             }
         }
