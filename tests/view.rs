@@ -159,7 +159,7 @@ fn the_view_is_what_the_loaders_of_other_systems_give() {
                     assert_eq!(session.append(record).unwrap().seq, seq);
                 }
                 Some("compacted") => {
-                    session.compact(&mark["summary"], mark["keep_from"].as_u64().unwrap()).map(drop).unwrap()
+                    session.compact(&mark["summary"], mark["keep_from"].as_u64().unwrap()).map(drop).unwrap();
                 }
                 Some("rewound") => drop(session.rewind(mark["to_seq"].as_u64().unwrap()).unwrap()),
                 other => panic!("{other:?}"),
