@@ -34,6 +34,8 @@ pub const TRANSCRIPTS_DIR: &str = "transcripts";
 pub const QUARANTINE_DIR: &str = "quarantine";
 /// Folder of deleted transcripts.
 pub const TRASH_DIR: &str = "trash";
+/// In it: space that is given up when a full disk takes no deletion.
+pub const RESERVE_FILE: &str = ".reserve";
 /// Folder of the writers' locks.
 pub const LOCKS_DIR: &str = "locks";
 /// The index.

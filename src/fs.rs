@@ -226,6 +226,15 @@ pub trait FsFile: Debug + Send + Sync {
     }
     /// Maps the first bytes for reading; `None` where that is not possible. The caller holds the file's lock.
     fn map(&self, length_bytes: u64) -> Option<Map>;
+
+    /// Has the disk lay so many bytes aside for the file. Where it can not, or does not know how, that is all the same.
+    ///
+    /// # Errors
+    ///
+    /// The system's, a full disk's above all.
+    fn allocate(&self, _length_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Waits until a write that another process has begun is visible: much longer than that takes, too short to notice.
     fn settle(&self) {
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -417,6 +426,13 @@ impl FsFile for OsFile {
 
     fn map(&self, length_bytes: u64) -> Option<Map> {
         Map::new(&self.0, length_bytes)
+    }
+
+    fn allocate(&self, length_bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, length_bytes) {
+            Err(error) if error == rustix::io::Errno::OPNOTSUPP => Ok(()),
+            done => Ok(done?),
+        }
     }
 }
 

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, TRANSCRIPTS_DIR, TRASH_DIR};
-use crate::fs::{FileKind, Fs, IoContext as _, PathError};
+use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, RESERVE_FILE, TRANSCRIPTS_DIR, TRASH_DIR};
+use crate::fs::{FileKind, Fs, IoContext as _, OpenMode, PathError};
 use crate::key::{SessionKey, TranscriptName};
+
+/// More than XFS wants to have for a rename into another folder.
+const RESERVE_BYTES: u64 = 512 * 1024;
 
 /// The folders of a store on its file system.
 #[derive(Debug, Clone)]
@@ -58,7 +61,32 @@ impl Layout {
         }
         // Made before it is needed: a delete has to work on a full disk. A store that is full already is opened all the same.
         self.fs.create_dir(&self.trash(), self.dir_mode).ok();
-        Ok(())
+        match self.check_folder(&self.trash()) {
+            Err(error) if error.is_not_found() => Ok(()),
+            checked => checked,
+        }
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.trash().join(RESERVE_FILE)
+    }
+
+    /// Lays space aside for [`give_up_reserve`](Self::give_up_reserve), if none is there and the disk has it.
+    pub(crate) fn lay_reserve(&self) {
+        let reserve = self.reserve();
+        if self.fs.stat(&reserve).is_ok() {
+            return;
+        }
+        let made = self.fs.open(&reserve, OpenMode::CreateNew { mode: self.file_mode });
+        if made.and_then(|file| file.allocate(RESERVE_BYTES)).is_err() {
+            self.fs.remove(&reserve).ok();
+        }
+    }
+
+    /// Gives up the space laid aside: what frees space needs some, for a lock, a mark, a name in another folder. `false` when
+    /// there is none.
+    pub(crate) fn give_up_reserve(&self) -> bool {
+        self.fs.remove(&self.reserve()).is_ok()
     }
 
     /// Makes `quarantine/` or `trash/` if it is missing, durably: a store from a backup may lack the empty folder.
@@ -78,7 +106,7 @@ impl Layout {
         }
     }
 
-    fn check_folder(&self, path: &Path) -> Result<(), PathError> {
+    pub(crate) fn check_folder(&self, path: &Path) -> Result<(), PathError> {
         let stat = self.fs.stat(path).context("stat", path)?;
         if stat.kind == FileKind::Directory {
             Ok(())

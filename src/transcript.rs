@@ -1,5 +1,6 @@
 //! One session's file: walking and judging it, reading it, recovering it, writing to it.
 
+pub(crate) mod backward;
 pub(crate) mod edge;
 pub(crate) mod first_line;
 pub(crate) mod ids;

@@ -126,8 +126,10 @@ impl Doomed {
             Err(error) => return Err(error),
         }
         let layout = &inner.layout;
-        let lock = Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
-            .map_err(|error| lock_error(key, error))?;
+        let lock = with_room(inner, || {
+            Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
+                .map_err(|error| lock_error(key, error))
+        })?;
         Ok(Self { key: key.clone(), generations: Vec::new(), _lock: lock })
     }
 }
@@ -139,8 +141,8 @@ pub(crate) fn bury(inner: &Inner, doomed: &[Doomed], purge: bool) -> Vec<(Sessio
     let leave =
         |doomed| generations(doomed).into_iter().map(|generation| Leaving::look(inner, &doomed.key, generation));
     let mut leaving: Vec<_> = doomed.iter().flat_map(leave).collect();
-    let noted = note(inner, &leaving, purge);
-    // A full disk takes no mark.
+    let noted = with_room(inner, || note(inner, &leaving, purge));
+    // A disk that is full in spite of the reserve takes no mark.
     let is_noted = noted.is_ok();
     let result = noted.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) }).and_then(|()| {
         for leaving in &mut leaving {
@@ -159,6 +161,7 @@ pub(crate) fn bury(inner: &Inner, doomed: &[Doomed], purge: bool) -> Vec<(Sessio
         leaving.settle(inner);
     }
     inner.folder.forget();
+    inner.layout.lay_reserve();
     leaving.into_iter().map(Leaving::end).collect()
 }
 
@@ -196,13 +199,15 @@ impl<'a> Leaving<'a> {
             return;
         }
         let removed = || inner.layout.fs.remove(&self.path).context("remove", &self.path).map(|()| None);
-        self.fate = if for_good { removed().map_err(Error::from) } else { self.to_trash(inner).map(Some) };
+        self.fate =
+            if for_good { removed().map_err(Error::from) } else { with_room(inner, || self.to_trash(inner)).map(Some) };
     }
 
     fn to_trash(&self, inner: &Inner) -> Result<String, Error> {
         let (layout, trash) = (&inner.layout, inner.layout.trash());
-        if layout.fs.stat(&trash).is_err() {
-            layout.create_folder(&trash)?;
+        match layout.check_folder(&trash) {
+            Err(error) if error.is_not_found() => layout.create_folder(&trash)?,
+            checked => checked?,
         }
         let transcript = TranscriptName { stem: self.key.file_stem(), generation: self.generation };
         let mut name = TrashName { transcript, deleted_ms: layout.fs.now().unix_ms() };
@@ -270,6 +275,14 @@ fn sync_both(inner: &Inner) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Tries again with the space of the reserve if the disk is full.
+fn with_room<T>(inner: &Inner, action: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    match action() {
+        Err(error) if is_full(&error) && inner.layout.give_up_reserve() => action(),
+        done => done,
+    }
 }
 
 fn is_full(error: &Error) -> bool {

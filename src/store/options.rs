@@ -122,6 +122,7 @@ impl Options {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store, Error> {
         let layout = self.layout(path.as_ref());
         layout.create()?;
+        layout.lay_reserve();
         Ok(Store::new(Inner::new(layout, self, false)?))
     }
 

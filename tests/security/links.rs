@@ -193,7 +193,7 @@ fn the_store_may_be_a_link_and_its_folders_may_not() {
     symlink(folder.path().join("missing"), &nowhere).unwrap();
     assert!(matches!(Store::open(&nowhere), Err(Error::Io(_))));
     assert!(!folder.path().join("missing").exists());
-    for name in ["transcripts", "locks", "quarantine"] {
+    for name in ["transcripts", "locks", "quarantine", "trash"] {
         let store = folder.path().join(format!("with-{name}"));
         filled(&store, "k", 2);
         let elsewhere = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ fn no_key_leads_out_of_the_folder_or_to_another_session() {
     assert_eq!(names(folder.path()), ["a"]);
     assert_eq!(names(&folder.path().join("a")), ["b"]);
     assert_eq!(names(&folder.path().join("a/b")), ["store"]);
-    assert_eq!(names(&path), ["locks", "quarantine", "registry.jsonl", "transcripts"]);
+    assert_eq!(names(&path), ["locks", "quarantine", "registry.jsonl", "transcripts", "trash"]);
     let store = Store::open(&path).unwrap();
     for key in keys.iter().filter(|key| !key.starts_with('~')) {
         let bodies = crate::common::bodies(&store.session(key).unwrap());
