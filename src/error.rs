@@ -189,6 +189,14 @@ pub enum Error {
         /// The record that has the id.
         seq: u64,
     },
+    /// The generation stands between others of its key: without it the newest would not be found any more. Nothing was done.
+    #[error("session {key:?} generation {generation} stands between others that would stay")]
+    BetweenGenerations {
+        /// The session.
+        key: SessionKey,
+        /// The generation.
+        generation: u64,
+    },
     /// A record is from after the time that was given for now: the clock can not be believed, and no age either. Nothing was
     /// done.
     #[error("the clock says {now}, but record {seq} of session {key:?} generation {generation} is from {newest}")]

@@ -116,8 +116,11 @@ fn copy(records: &mut Records, new: &mut NewFile<'_>, parent: &Parent, key: &Ses
                 let path = records.path().to_owned();
                 return Err(Error::Damaged { key: key.clone(), generation: parent.generation, path, gap });
             }
-            // It has records up to there, or had a moment ago; a gap mark may stand for the one named.
-            Step::Record(..) | Step::End(_) => break,
+            // It had records up to there a moment ago; a repair's gap mark may stand for the one named.
+            Step::Record(..) | Step::End(_) => {
+                let (key, generation, last_seq) = (key.clone(), parent.generation, new.row().last_seq);
+                return Err(Error::BeyondHistory { key, generation, what: "at_seq", seq: parent.seq, last_seq });
+            }
         }
     }
     Ok(())

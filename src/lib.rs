@@ -106,6 +106,8 @@ mod fork;
 
 mod trash;
 
+mod restore;
+
 mod prune;
 
 #[cfg(feature = "sim")]
@@ -125,6 +127,7 @@ pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
 pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
+pub use restore::Trashed;
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
     Context, Drained, Flushed, Listed, MarkedRecent, Options, ReadOptions, Resumable, Session, Store, Summary, Turn,
@@ -134,5 +137,5 @@ pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::backward::Backward;
 pub use transcript::reader::{Item, Records};
 pub use transcript::trail::Clamped;
-pub use trash::{Deleted, Trashed};
+pub use trash::Deleted;
 pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};

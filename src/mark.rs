@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::timestamp::Timestamp;
+
 /// A state change that the store recorded about a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mark", rename_all = "snake_case")]
@@ -88,6 +90,12 @@ pub enum Mark {
         /// The id in its header, where that could be read.
         #[serde(default)]
         id: Option<String>,
+        /// The time of its header, where that could be read.
+        #[serde(default)]
+        created: Option<Timestamp>,
+        /// Its last record: a row that knows of more speaks of what came after.
+        #[serde(default = "all")]
+        last_seq: u64,
         /// It was not to be kept in `trash/`.
         #[serde(default)]
         purged: bool,
@@ -114,6 +122,10 @@ pub enum Mark {
     /// A mark of a later version, kept and ignored.
     #[serde(other)]
     Unknown,
+}
+
+fn all() -> u64 {
+    u64::MAX
 }
 
 /// How a turn ended.

@@ -12,6 +12,7 @@ use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::{Listed, Session, Store};
 use crate::timestamp::Timestamp;
+use crate::transcript::recover::Trust;
 use crate::trash::{Deleted, Doomed, bury};
 
 /// The label of a session that no rule takes.
@@ -81,6 +82,8 @@ pub enum Kept {
     Labelled,
     /// Somebody wrote to it since the rule named it.
     Changed,
+    /// It stands between generations of its key that stay: the newest would not be found any more.
+    Between,
 }
 
 impl Kept {
@@ -92,6 +95,7 @@ impl Kept {
             Self::Suspended => "suspended",
             Self::Labelled => "labelled",
             Self::Changed => "changed",
+            Self::Between => "between",
         }
     }
 }
@@ -116,11 +120,13 @@ impl Store {
     /// Deletes the sessions that the rules name, each generation by itself, those of the store's own left out. The time is the
     /// caller's.
     ///
-    /// Costs what [`sessions`](Self::sessions) does, and for each 64 that go one commit and two fsyncs.
+    /// Costs what [`sessions`](Self::sessions) does, a read of what goes, and for each 64 that go one commit and two fsyncs. What
+    /// is damaged is not taken, and named as failed.
     ///
     /// # Errors
     ///
-    /// [`Error::ClockBehind`] when some record is from after `now`: then no age is to be believed, and nothing was done.
+    /// [`Error::ClockBehind`] when the last record or the last activity of some session is from after `now`: then no age is to
+    /// be believed, and nothing was done.
     /// [`Error::Io`] when the folder can not be listed.
     pub fn prune(&self, options: &PruneOptions, now: Timestamp) -> Result<Pruned, Error> {
         self.inner().check_writable()?;
@@ -138,6 +144,10 @@ impl Store {
             match keeps(&row) {
                 Some(kept) => pruned.kept.push((row, kept)),
                 None if self.session(&row.key)?.is_running()? => pruned.kept.push((row, Kept::Running)),
+                None if options.dry_run => match self.sound(&row) {
+                    Ok(_) => pruned.named.push(row),
+                    Err(error) => pruned.failed.push((SessionKey::new(&row.key)?, row.generation, error)),
+                },
                 None => pruned.named.push(row),
             }
         }
@@ -150,11 +160,16 @@ impl Store {
         Ok(pruned)
     }
 
+    /// Reads a session whole: behind damage may stand what keeps it.
+    fn sound(&self, row: &Row) -> Result<Row, Error> {
+        self.inner().sound_row(&SessionKey::new(&row.key)?, Some(row.generation), Trust::Nothing)
+    }
+
     fn prune_together(&self, rows: &[Row], purge: bool, pruned: &mut Pruned) -> Result<(), Error> {
         let mut doomed: Vec<Doomed> = Vec::new();
         for row in rows {
             let session = self.session(&row.key)?;
-            match doom(&session, row, &mut doomed) {
+            match self.doom(&session, row, &mut doomed) {
                 Ok(None) => {}
                 Ok(Some(kept)) => pruned.kept.push((row.clone(), kept)),
                 Err(Error::Busy { .. } | Error::TurnRunning { .. }) => pruned.kept.push((row.clone(), Kept::Running)),
@@ -171,29 +186,27 @@ impl Store {
         }
         Ok(())
     }
-}
 
-/// Takes the key's lock, and looks once more.
-fn doom(session: &Session, row: &Row, doomed: &mut Vec<Doomed>) -> Result<Option<Kept>, Error> {
-    let held = doomed.iter().position(|doomed| doomed.is_of(session.key()));
-    let mut taken = match held {
-        Some(held) => doomed.swap_remove(held),
-        None => Doomed::lock(session, Duration::ZERO)?,
-    };
-    let now = session.row_of(Some(row.generation));
-    let kept = match &now {
+    /// Takes the key's lock, and looks once more.
+    fn doom(&self, session: &Session, row: &Row, doomed: &mut Vec<Doomed>) -> Result<Option<Kept>, Error> {
+        let held = doomed.iter().position(|doomed| doomed.is_of(session.key()));
+        let mut taken = match held {
+            Some(held) => doomed.swap_remove(held),
+            None => Doomed::lock(session, Duration::ZERO)?,
+        };
         // Only a seal may have come: our own writer let go of it.
-        Ok(now) if (&now.id, now.updated, now.records) != (&row.id, row.updated, row.records) => Some(Kept::Changed),
-        Ok(now) => keeps(now),
-        Err(_) => None,
-    };
-    if kept.is_none() && now.is_ok() {
-        taken.generations.push(row.generation);
+        let is_changed = |now: &Row| (&now.id, now.updated, now.records) != (&row.id, row.updated, row.records);
+        let looked = self.sound(row).map(|now| if is_changed(&now) { Some(Kept::Changed) } else { keeps(&now) });
+        if matches!(looked, Ok(None)) {
+            taken.generations.push(row.generation);
+        }
+        let between = taken.generation_between(session)?;
+        taken.generations.retain(|generation| Some(*generation) != between);
+        if !taken.generations.is_empty() {
+            doomed.push(taken);
+        }
+        if between == Some(row.generation) { Ok(Some(Kept::Between)) } else { looked }
     }
-    if !taken.generations.is_empty() {
-        doomed.push(taken);
-    }
-    now.map(|_| kept)
 }
 
 /// Says what keeps a session.

@@ -5,18 +5,22 @@
 //! it finds the mark. A full disk takes no mark; it takes the rename all the same, and the file in `trash/` is the witness.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::fs::{IoContext as _, OpenMode};
+use crate::header::Header;
 use crate::key::{SessionKey, TranscriptName, TrashName};
 use crate::lock::{Lock, Purpose};
 use crate::mark::Mark;
 use crate::record::NewRecord;
+use crate::store::Session;
 use crate::store::graves::{self, trash_key};
 use crate::store::inner::{Inner, lock_error};
 use crate::store::resumes::append_own;
-use crate::store::{Session, Store};
 use crate::timestamp::Timestamp;
+use crate::transcript::first_line;
+use crate::transcript::recover::Trust;
 
 /// A transcript that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,22 +38,6 @@ pub struct Deleted {
     pub noted: bool,
 }
 
-/// A transcript in the trash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Trashed {
-    /// Its name in `trash/`, by which it is restored.
-    pub name: String,
-    /// The session's key; `None` when its header is damaged.
-    pub key: Option<String>,
-    /// Its generation.
-    pub generation: u64,
-    /// When it was deleted.
-    pub deleted: Timestamp,
-    /// Its size.
-    pub bytes: u64,
-}
-
 /// A key whose lock we hold, and which of its generations are to go.
 pub(crate) struct Doomed {
     key: SessionKey,
@@ -63,6 +51,8 @@ struct Leaving<'a> {
     generation: u64,
     path: PathBuf,
     id: Option<String>,
+    created: Option<Timestamp>,
+    last_seq: u64,
     bytes: u64,
     /// Its name in the trash, if it went there.
     fate: Result<Option<String>, Error>,
@@ -71,13 +61,13 @@ struct Leaving<'a> {
 
 impl Session {
     /// Deletes the session: one generation, or all of them, oldest first. The transcripts go to the store's `trash/`, from
-    /// where [`Store::restore`] takes them back, or with `purge` for good. The next append begins the key anew.
+    /// where [`Store::restore`](crate::Store::restore) takes them back, or with `purge` for good. The next append begins the key anew.
     ///
     /// Works on a full disk, too. Readers that have a transcript open go on reading it.
     ///
     /// # Errors
     ///
-    /// [`Error::SessionNotFound`], [`Error::TurnRunning`] while this store runs a turn in it, [`Error::Busy`] when somebody else
+    /// [`Error::SessionNotFound`], [`Error::BetweenGenerations`], [`Error::TurnRunning`] while this store runs a turn in it, [`Error::Busy`] when somebody else
     /// writes to it: nothing was done. After [`Error::Io`] each generation is wholly there or wholly in the trash.
     pub fn delete(&self, generation: Option<u64>, purge: bool) -> Result<Vec<Deleted>, Error> {
         self.check_writable()?;
@@ -86,6 +76,9 @@ impl Session {
         self.generations(generation)?;
         let mut doomed = Doomed::lock(self, inner.options.lock_wait)?;
         doomed.generations = self.generations(generation)?;
+        if let Some(generation) = doomed.generation_between(self)? {
+            return Err(Error::BetweenGenerations { key: self.key().clone(), generation });
+        }
         let deleted = bury(inner, &[doomed], purge);
         // The index is a cache: whoever saves next leaves the rows out.
         inner.save_registry().ok();
@@ -112,12 +105,23 @@ impl Session {
 }
 
 impl Doomed {
+    /// Returns a generation that is to go and stands between two that would stay. The newest is found by counting up from one
+    /// that is known: there must be no hole.
+    pub(crate) fn generation_between(&self, session: &Session) -> Result<Option<u64>, Error> {
+        let all = session.generations(None)?;
+        let stays = |generation: &u64| !self.generations.contains(generation);
+        let (lowest, highest) = (all.iter().find(|it| stays(it)), all.iter().rfind(|it| stays(it)));
+        let is_between =
+            |generation: &&u64| lowest.is_some_and(|it| it < *generation) && highest.is_some_and(|it| it > *generation);
+        Ok(self.generations.iter().find(is_between).copied())
+    }
+
     pub(crate) fn is_of(&self, key: &SessionKey) -> bool {
         self.key == *key
     }
 
     /// Has our own writer let go, and takes the key's lock.
-    pub(crate) fn lock(session: &Session, wait: std::time::Duration) -> Result<Self, Error> {
+    pub(crate) fn lock(session: &Session, wait: Duration) -> Result<Self, Error> {
         let (inner, key) = (session.store.inner(), session.key());
         match session.release() {
             // What is in doubt goes with the transcript.
@@ -125,13 +129,18 @@ impl Doomed {
             Err(Error::WriteFailed { .. }) | Ok(()) => {}
             Err(error) => return Err(error),
         }
-        let layout = &inner.layout;
-        let lock = with_room(inner, || {
-            Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
-                .map_err(|error| lock_error(key, error))
-        })?;
+        let lock = lock(inner, key, wait)?;
         Ok(Self { key: key.clone(), generations: Vec::new(), _lock: lock })
     }
+}
+
+/// Takes a key's lock, if need be with the space of the reserve.
+pub(crate) fn lock(inner: &Inner, key: &SessionKey, wait: Duration) -> Result<Lock, Error> {
+    let layout = &inner.layout;
+    with_room(inner, || {
+        Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
+            .map_err(|error| lock_error(key, error))
+    })
 }
 
 /// Deletes what is doomed, all of it with one mark each in one commit, and one fsync of each folder. Tells of each generation
@@ -179,18 +188,32 @@ impl<'a> Leaving<'a> {
         let stat = inner.layout.fs.stat(&path).context("stat", &path).map_err(Error::from);
         // What can not be read now may be read later: it is not deleted without saying whose it is.
         let looked = stat.and_then(|stat| Ok((stat.length_bytes, graves::header(&inner.layout, &path)?)));
-        let (bytes, header, fate) = match looked {
+        let (bytes, header, mut fate) = match looked {
             Ok((bytes, header)) => (bytes, header, Ok(None)),
             Err(error) => (0, None, Err(error)),
         };
+        if let Some(Header { body, .. }) =
+            header.as_ref().filter(|header| !first_line::is_filed_as(header, key, generation))
+        {
+            let (header_key, header_generation) = (body.key.clone(), body.generation);
+            fate = Err(Error::Misfiled { path: path.clone(), header_key, header_generation });
+        }
+        let row = inner.row(key, generation);
+        // Of a damaged session nobody knows what was the last: every row of it is about what is deleted.
+        let last_seq = match inner.sound_row(key, Some(generation), Trust::Anchor) {
+            Ok(now) => now.last_seq.max(row.as_ref().map_or(0, |row| row.durable_seq)),
+            Err(_) => u64::MAX,
+        };
+        let created = header.as_ref().map(|header| header.ts);
         // A damaged header has no id; the row may know it.
-        let id = header.map(|header| header.body.id).or_else(|| inner.row(key, generation).map(|row| row.id));
-        Self { key, generation, path, id, bytes, fate, noted: false }
+        let id = header.map(|header| header.body.id).or_else(|| row.map(|row| row.id));
+        Self { key, generation, path, id, created, last_seq, bytes, fate, noted: false }
     }
 
     fn mark(&self, purged: bool) -> NewRecord {
         let (key, generation, id) = (self.key.to_string(), self.generation, self.id.clone());
-        NewRecord::mark(&Mark::Deleted { key, generation, id, purged })
+        let (created, last_seq) = (self.created, self.last_seq);
+        NewRecord::mark(&Mark::Deleted { key, generation, id, created, last_seq, purged })
     }
 
     /// Takes the transcript away: for good if that is noted, else to the trash.
@@ -233,7 +256,7 @@ impl<'a> Leaving<'a> {
         let path = trash.join(name);
         let header = graves::header(&inner.layout, &path).ok().flatten();
         let cut = fs.open(&path, OpenMode::Write).and_then(|file| {
-            file.set_len(header.map_or(0, |header| header.length_bytes))?;
+            header.map_or(Ok(()), |header| file.set_len(header.length_bytes))?;
             file.sync_all()
         });
         let cut = cut.context("truncate", &path).map_err(Error::from);
@@ -250,7 +273,7 @@ impl<'a> Leaving<'a> {
     /// Has the store forget what is gone. What is still there may be lost one day, and that must not pass for this.
     fn settle(&self, inner: &Inner) {
         if self.fate.is_ok() {
-            inner.forget_row(self.key, self.generation);
+            inner.forget_row(self.key, self.generation, self.id.as_deref());
             inner.turns.end_generation(self.key, self.generation);
         } else if self.noted && inner.layout.fs.stat(&self.path).is_ok() {
             let (key, generation, id) = (self.key.to_string(), self.generation, self.id.clone());
@@ -278,7 +301,7 @@ fn sync_both(inner: &Inner) -> Result<(), Error> {
 }
 
 /// Tries again with the space of the reserve if the disk is full.
-fn with_room<T>(inner: &Inner, action: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn with_room<T>(inner: &Inner, action: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
     match action() {
         Err(error) if is_full(&error) && inner.layout.give_up_reserve() => action(),
         done => done,
@@ -287,108 +310,11 @@ fn with_room<T>(inner: &Inner, action: impl Fn() -> Result<T, Error>) -> Result<
 
 fn is_full(error: &Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let (Error::WriteFailed { source, .. } | Error::Io(source)) = error else { return false };
-    matches!(source.kind(), StorageFull | QuotaExceeded)
-}
-
-impl Store {
-    /// Lists the trash, by name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when it can not be listed.
-    pub fn trash(&self) -> Result<Vec<Trashed>, Error> {
-        let layout = &self.inner().layout;
-        let mut found = Vec::new();
-        for name in graves::list(layout)? {
-            let path = layout.trash().join(name.to_string());
-            let key = graves::header(layout, &path).ok().flatten().map(|header| header.body.key);
-            let bytes = layout.fs.stat(&path).map_or(0, |stat| stat.length_bytes);
-            let deleted = Timestamp::from_unix_ms(name.deleted_ms);
-            found.push(Trashed { name: name.to_string(), key, generation: name.transcript.generation, deleted, bytes });
+    match error {
+        Error::Partial { source, .. } => is_full(source),
+        Error::WriteFailed { source, .. } | Error::Poisoned { source, .. } | Error::Io(source) => {
+            matches!(source.kind(), StorageFull | QuotaExceeded)
         }
-        Ok(found)
-    }
-
-    /// Takes a transcript back from the trash, by its name there. Returns its key and generation.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotInTrash`], [`Error::HeaderDamaged`] when the file does not say whose it is, [`Error::SessionExists`] when the
-    /// generation was begun anew, [`Error::Busy`]: nothing was done. After [`Error::Io`] it is wholly there or wholly in the
-    /// trash.
-    pub fn restore(&self, name: &str) -> Result<(SessionKey, u64), Error> {
-        let inner = self.inner();
-        inner.check_writable()?;
-        let layout = &inner.layout;
-        let path = layout.trash().join(name);
-        let not_there = || Error::NotInTrash { name: name.to_owned() };
-        let parsed = TrashName::parse(name).ok_or_else(not_there)?;
-        let header = match graves::header(layout, &path) {
-            Ok(header) => header.ok_or_else(|| Error::HeaderDamaged { path: path.clone(), bytes: 0 })?,
-            Err(Error::Io(error)) if error.is_not_found() => return Err(not_there()),
-            Err(error) => return Err(error),
-        };
-        let generation = parsed.transcript.generation;
-        let session = self.session(&header.body.key)?;
-        let key = session.key();
-        if (key.file_stem(), header.body.generation) != (parsed.transcript.stem, generation) {
-            let (header_key, header_generation) = (header.body.key, header.body.generation);
-            return Err(Error::Misfiled { path, header_key, header_generation });
-        }
-        let to = layout.transcript(key, generation);
-        let exists = || Error::SessionExists { key: key.clone(), generation };
-        if layout.fs.stat(&to).is_ok() {
-            return Err(exists());
-        }
-        let _doomed = Doomed::lock(&session, inner.options.lock_wait)?;
-        let mark = Mark::Restored { key: key.to_string(), generation, id: Some(header.body.id) };
-        append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;
-        match layout.fs.rename_new(&path, &to) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists()),
-            renamed => renamed.context("rename from the trash to", &to)?,
-        }
-        let transcripts = layout.transcripts();
-        layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
-        layout.fs.sync_dir(&layout.trash()).context("fsync folder", &layout.trash())?;
-        inner.folder.forget();
-        Ok((key.clone(), generation))
-    }
-
-    /// Removes from the trash, for good, what was deleted before `before`. Returns what it was. With `dry_run` only says.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`].
-    pub fn empty_trash(&self, before: Timestamp, dry_run: bool) -> Result<Vec<Trashed>, Error> {
-        let inner = self.inner();
-        inner.check_writable()?;
-        let old: Vec<_> = self.trash()?.into_iter().filter(|trashed| trashed.deleted < before).collect();
-        if dry_run || old.is_empty() {
-            return Ok(old);
-        }
-        self.note_unnoted(&old)?;
-        let trash = inner.layout.trash();
-        for trashed in &old {
-            let path = trash.join(&trashed.name);
-            inner.layout.fs.remove(&path).context("remove", &path)?;
-        }
-        inner.layout.fs.sync_dir(&trash).context("fsync folder", &trash)?;
-        Ok(old)
-    }
-
-    /// Notes the deletions of which only the file in the trash says so.
-    fn note_unnoted(&self, old: &[Trashed]) -> Result<(), Error> {
-        let inner = self.inner();
-        let mut marks = Vec::new();
-        for trashed in old {
-            let path = inner.layout.trash().join(&trashed.name);
-            let Some(header) = graves::header(&inner.layout, &path)? else { continue };
-            let (key, generation, id) = (header.body.key, header.body.generation, header.body.id);
-            if !inner.graves.are_noted(inner, &key, generation, (&id, header.ts))? {
-                marks.push(NewRecord::mark(&Mark::Deleted { key, generation, id: Some(id), purged: true }));
-            }
-        }
-        if marks.is_empty() { Ok(()) } else { append_own(inner, &trash_key(), &marks) }
+        _ => false,
     }
 }

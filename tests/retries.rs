@@ -240,6 +240,19 @@ fn an_append_to_what_was_seen_is_refused_when_others_went_on() {
     assert_eq!(session.append_if(Some(reset), say("e")).unwrap()[0].generation, 2);
 }
 
+/// The key was deleted and begun anew: the same seq of the same generation, and another record.
+#[test]
+fn the_head_of_another_session_is_none_of_this_one() {
+    let fs = SimFs::new();
+    let store = open(&fs);
+    let session = store.session("k").unwrap();
+    let head = session.append(NewRecord::new("old").unwrap()).unwrap().head();
+    session.delete(None, true).unwrap();
+    session.append(NewRecord::new("new").unwrap()).unwrap();
+    let refused = session.append_if(Some(head), vec![NewRecord::new("x").unwrap()]);
+    assert!(matches!(refused, Err(Error::HeadMoved { .. })), "{refused:?}");
+}
+
 #[test]
 fn tried_again_it_is_not_its_own_competitor() {
     let fs = SimFs::new();
@@ -250,4 +263,24 @@ fn tried_again_it_is_not_its_own_competitor() {
     assert_eq!(session.append_if(Some(head), vec![record("b"), record("c")]).unwrap(), first);
     assert!(matches!(session.append_if(Some(head), vec![record("b"), record("d")]), Err(Error::HeadMoved { .. })));
     assert_eq!(ids(&session), ["a", "b", "c"]);
+}
+
+/// A crash may leave a part of a batch: tried again, the rest follows it, unless somebody else was faster.
+#[test]
+fn what_a_crash_left_of_a_batch_is_gone_on_with() {
+    let made = SimFs::new();
+    let store = open(&made);
+    let head = store.session("k").unwrap().append(record("a")).unwrap().head();
+    store.session("k").unwrap().append_batch(vec![record("b"), record("c")]).unwrap();
+    store.close().unwrap();
+    let store = open(&made);
+    let session = store.session("k").unwrap();
+    let batch = ["b", "c", "d"].map(record).to_vec();
+    let receipts = session.append_if(Some(head), batch.clone()).unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.seq).collect::<Vec<_>>()[..2], [2, 3]);
+    assert_eq!(session.append_if(Some(head), batch.clone()).unwrap(), receipts);
+    session.append(NewRecord::new("another").unwrap()).unwrap();
+    let more = ["b", "c", "d", "e"].map(record).to_vec();
+    assert!(matches!(session.append_if(Some(head), more), Err(Error::HeadMoved { .. })));
+    assert_eq!(ids(&session), ["a", "b", "c", "d"]);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 32] = [
+const ORDER: [&str; 33] = [
     "format",
     "sync",
     "parallel",
@@ -34,6 +34,7 @@ const ORDER: [&str; 32] = [
     "repair",
     "fork",
     "trash",
+    "restore",
     "prune",
     "sim",
     "lib",

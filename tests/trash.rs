@@ -320,6 +320,103 @@ fn crashed_or_failed_anywhere_it_is_there_or_in_the_trash() {
     assert!(tried > 300, "{tried}");
 }
 
+/// A crash between the mark and the rename leaves a session that is noted as deleted and goes on: its loss is a loss.
+#[test]
+fn a_deletion_that_was_only_noted_excuses_no_later_loss() {
+    let made = made();
+    let mut noted = 0;
+    for operation in 1.. {
+        let fs = made.fork();
+        let store = open(&fs);
+        fs.cut_power_at(Some(fs.operations() + operation));
+        let result = store.session("k").unwrap().delete(None, false);
+        fs.cut_power_at(None);
+        if result.is_ok() {
+            break;
+        }
+        drop(store);
+        fs.crash(&mut Chance::new(operation));
+        let store = open(&fs);
+        let session = store.session("k").unwrap();
+        if session.generation().ok() != Some(2) {
+            continue;
+        }
+        noted += u32::from(!in_folder(&fs, "/store/transcripts", "trash~").is_empty());
+        say(&session, "after all");
+        store.close().unwrap();
+        for (path, _) in in_folder(&fs, "/store/transcripts", "/k~") {
+            fs.remove(&path).unwrap();
+        }
+        let refused = open(&fs).session("k").unwrap().append(NewRecord::new("x").unwrap());
+        assert!(matches!(refused, Err(Error::TranscriptLost { .. })), "{operation}: {refused:?}");
+    }
+    assert!(noted > 0);
+}
+
+/// A process that knows the session from before a repair, which gave it another header.
+#[test]
+fn a_repaired_and_deleted_session_is_lost_to_nobody() {
+    let fs = made();
+    let theirs = open(&fs);
+    let (path, mut bytes) = in_folder(&fs, "/store/transcripts", ".2.").remove(0);
+    let last = bytes.len() - 40;
+    bytes[last] ^= 1;
+    fs.tamper(&path, &bytes);
+    let store = open(&fs);
+    let session = store.session("k").unwrap();
+    assert!(store.repair(session.key(), None, false).unwrap().quarantine.is_some());
+    session.delete(None, false).unwrap();
+    assert_eq!(theirs.session("k").unwrap().append(NewRecord::new("anew").unwrap()).unwrap().generation, 1);
+}
+
+/// The newest generation is found by counting up: no deletion and no restore leaves a hole, or puts an old one behind a new.
+#[test]
+fn generations_stay_without_holes() {
+    let fs = made();
+    let store = open(&fs);
+    let session = store.session("k").unwrap();
+    session.reset("again").unwrap();
+    say(&session, "third");
+    let refused = session.delete(Some(2), false);
+    assert!(matches!(refused, Err(Error::BetweenGenerations { generation: 2, .. })), "{refused:?}");
+    session.delete(None, false).unwrap();
+    say(&session, "anew");
+    for trashed in store.trash().unwrap() {
+        assert!(matches!(store.restore(&trashed.name), Err(Error::SessionExists { generation: 1, .. })));
+    }
+    session.delete(None, true).unwrap();
+    let names: Vec<_> = store.trash().unwrap().into_iter().map(|trashed| trashed.name).collect();
+    for name in &names {
+        store.restore(name).unwrap();
+    }
+    assert_eq!((bodies(&session), session.generations(None).unwrap()), (vec!["third".to_owned()], vec![1, 2, 3]));
+    // Of those that a rule names, the one in between stays.
+    let (fs, store) = aged();
+    let session = store.session("h0").unwrap();
+    for hour in [2, 1, 9] {
+        session.reset("new").unwrap();
+        session.append(NewRecord::new("x").unwrap().at(hours(hour))).unwrap();
+    }
+    let now = Timestamp::from_unix_ms(hours(10).unix_ms().max(fs.now().unix_ms() + 1));
+    session.reset("new").unwrap();
+    store.session("h0").unwrap().append(NewRecord::new("x").unwrap().at(hours(9))).unwrap();
+    let age = Duration::from_millis(u64::try_from(now.unix_ms() - hours(1).unix_ms() - 1).unwrap());
+    let pruned = store.prune(&PruneOptions::new().older_than(age), now).unwrap();
+    let left = session.generations(None).unwrap();
+    assert!(left.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{left:?}: {pruned:?}");
+}
+
+#[test]
+fn an_error_of_the_note_is_over_when_it_is() {
+    let fs = made();
+    let store = open(&fs);
+    store.session("other").unwrap().delete(None, false).unwrap();
+    fs.fail(SimOp::Sync, 0, SimFault::Eio);
+    assert!(store.session("k").unwrap().delete(None, false).is_err());
+    fs.heal();
+    assert_eq!(store.session("k").unwrap().delete(None, false).unwrap().len(), 2);
+}
+
 // --- prune
 
 fn hours(hours: i64) -> Timestamp {
@@ -409,6 +506,27 @@ fn a_clock_that_stands_before_the_newest_record_prunes_nothing() {
         other => panic!("{other:?}"),
     }
     assert_eq!(fs.files(), before);
+}
+
+/// Behind damage may stand what keeps it.
+#[test]
+fn what_is_damaged_in_its_middle_is_not_pruned() {
+    let (fs, store) = aged();
+    let session = store.session("h0").unwrap();
+    session.set_labels(&[KEEP_LABEL]).unwrap();
+    drop((session, store));
+    let (path, mut bytes) = in_folder(&fs, "/store/transcripts", "/h0~").remove(0);
+    bytes[260] ^= 1;
+    fs.tamper(&path, &bytes);
+    fs.tamper(Path::new("/store/registry.jsonl"), b"");
+    let store = open(&fs);
+    let now = Timestamp::from_unix_ms(hours(10).unix_ms().max(fs.now().unix_ms() + 1));
+    for dry_run in [true, false] {
+        let pruned = store.prune(&PruneOptions::new().keep_newest(0).purge(true).dry_run(dry_run), now).unwrap();
+        let named: Vec<_> = pruned.failed.iter().map(|(key, _, error)| (key.as_str(), error.is_damage())).collect();
+        assert_eq!(named, [("h0", true)]);
+    }
+    assert_eq!(in_folder(&fs, "/store/transcripts", "/h0~"), [(path, bytes)]);
 }
 
 #[test]

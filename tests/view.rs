@@ -265,3 +265,44 @@ fn reading_back_gives_what_a_fold_of_everything_gives() {
         store.close().unwrap();
     }
 }
+
+/// Whether the record that the view goes on behind is in the block that was read or far before it, nothing is left out.
+#[test]
+fn a_rewind_near_or_far_shows_all_that_is_before() {
+    let (_fs, store) = store();
+    for (number, (records, to_seq)) in
+        [(1000, 743), (290, 33), (1000, 1), (1000, 999), (5000, 4000)].into_iter().enumerate()
+    {
+        let session = store.session(format!("k{number}")).unwrap();
+        session.append_batch((1..=records).map(|at| NewRecord::new(&at).unwrap()).collect()).unwrap();
+        session.rewind(to_seq).unwrap();
+        assert_eq!(seqs(&session.context().unwrap().items), (1..=to_seq).collect::<Vec<_>>());
+    }
+}
+
+/// Damage that a search jumps over is shown all the same.
+#[test]
+fn a_rewind_over_damage_hides_no_gap() {
+    for bad in [1..=20, 997..=1000] {
+        let (fs, store) = store();
+        let session = store.session("k").unwrap();
+        session.append_batch((1..=1500).map(|at| NewRecord::new(&at).unwrap()).collect()).unwrap();
+        let to_seq = if bad.contains(&1) { 10 } else { 1000 };
+        session.rewind(to_seq).unwrap();
+        store.close().unwrap();
+        let (path, mut bytes) =
+            fs.files().into_iter().find(|(path, _)| path.to_string_lossy().ends_with(".1.jsonl")).unwrap();
+        let mut at = 0;
+        let starts: Vec<usize> =
+            bytes.split_inclusive(|byte| *byte == b'\n').map(|line| (at, at += line.len()).0).collect();
+        for seq in bad.clone() {
+            bytes[starts[usize::try_from(seq).unwrap()] + 30] ^= 1;
+        }
+        fs.tamper(&path, &bytes);
+        let store = Options::new().file_system(std::sync::Arc::new(fs)).open_read_only("/store").unwrap();
+        let context = store.session("k").unwrap().context().unwrap();
+        let lost: Vec<_> =
+            context.items.iter().filter_map(|item| if let Item::Gap(gap) = item { gap.lost } else { None }).collect();
+        assert!(lost.iter().any(|(from, to)| from <= bad.start() && to >= bad.start()), "{bad:?}: {lost:?}");
+    }
+}

@@ -10,11 +10,11 @@ use crate::atomic::Durability;
 use crate::error::Error;
 use crate::fs::PathError;
 use crate::key::SessionKey;
-use crate::record::{NewRecord, Receipt};
+use crate::record::{Head, NewRecord, Receipt};
 use crate::status::SessionState;
 use crate::store::group::{self, Append, waiting};
 use crate::store::inner::{Inner, Opened, Unborn};
-use crate::store::job::{Decide, Done, Job, TurnChange, TurnId};
+use crate::store::job::{Again, Decide, Done, Job, TurnChange, TurnId};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
@@ -355,7 +355,10 @@ impl Lead<'_> {
             let row = self.writer.as_ref().map(|writer| writer.row()).or(closed);
             let records = match (decide.decision)(row, self.turn) {
                 Ok(records) => records,
-                Err(error) => return self.written_before(ticket, decide.again)?.ok_or(error),
+                Err(error) => match decide.again.as_mut().map(|again| self.goes_on(again)).transpose()?.flatten() {
+                    Some(records) => records,
+                    None => return Err(error),
+                },
             };
             if records.is_empty() {
                 return Ok(Vec::new());
@@ -390,19 +393,19 @@ impl Lead<'_> {
         Ok(receipts)
     }
 
-    /// Returns the receipts of records that are all there already.
-    fn written_before(&mut self, ticket: u64, records: Vec<NewRecord>) -> Result<Option<Vec<Receipt>>, Error> {
-        if self.writer.is_none() || records.is_empty() {
+    /// Returns the records of a change of which some are there already, if the rest can follow or nothing is lacking.
+    fn goes_on(&mut self, again: &mut Again) -> Result<Option<Vec<NewRecord>>, Error> {
+        let mut appends = [Append::new(0, again.records.clone())];
+        if self.writer.is_none() {
             return Ok(None);
         }
-        let mut appends = [Append::new(ticket, records)];
         self.find_twins(&mut appends, 1)?;
-        if appends.iter().any(|append| append.is_refused() || append.unwritten().next().is_some()) {
-            return Ok(None);
-        }
-        let result = self.commit_all(&mut appends, true, self.inner.layout.fs.now());
-        let [append] = appends;
-        append.answer(&result).map(Some)
+        let [append] = &appends;
+        let (Some(writer), Some(last)) = (&self.writer, append.last_written()) else { return Ok(None) };
+        let row = writer.row();
+        let head = Head { generation: row.generation, seq: last.seq, crc: last.crc };
+        let is_all = append.unwritten().next().is_none();
+        Ok((is_all || (again.ends_at)(row, head)?).then(|| again.records.clone()))
     }
 
     /// Opens the session's transcript, or says which one is to be made.

@@ -9,7 +9,7 @@ use crate::record::{Head, NewRecord, Receipt};
 use crate::registry::Row;
 use crate::store::Session;
 use crate::store::inner::Inner;
-use crate::store::job::{Decide, TurnChange};
+use crate::store::job::{Again, Decide, TurnChange};
 use crate::transcript::reader::Item;
 
 impl Session {
@@ -27,7 +27,7 @@ impl Session {
     /// does not count; what was written by anybody else, marks included, does.
     ///
     /// Tried again after an error that leaves its outcome open, it gives the receipts of the first time if every record has an
-    /// [id](NewRecord::id) and all of them are there.
+    /// [id](NewRecord::id): of those that are there, the rest is appended if nothing else was meanwhile.
     ///
     /// # Errors
     ///
@@ -37,8 +37,12 @@ impl Session {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        let again = if records.iter().all(|record| record.id_json().is_some()) { records.clone() } else { Vec::new() };
         let (inner, key) = (Arc::clone(self.store.inner()), self.key().clone());
+        let again = records.iter().all(NewRecord::has_id).then(|| {
+            let (inner, key) = (Arc::clone(&inner), key.clone());
+            let ends_at = move |row: &Row, head| ends_at(&inner, &key, Some(row), Some(head));
+            Again { records: records.clone(), ends_at: Box::new(ends_at) }
+        });
         let decide = Decide::new(TurnChange::None, move |row, _| {
             if ends_at(&inner, &key, row, head)? {
                 Ok(records.clone())

@@ -27,8 +27,15 @@ impl Append {
         self.twins.get(at).copied().flatten()
     }
 
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused.is_some()
+    /// Returns the last of the records that are in the transcript, if they are the first ones of this append.
+    pub(crate) fn last_written(&self) -> Option<Written> {
+        let is_written = |twin: &&Option<Twin>| matches!(twin, Some(Twin::Written(_)));
+        let first = self.twins.iter().take_while(is_written).count();
+        let others = self.twins.iter().skip(first).any(Option::is_some);
+        match self.twins.get(first.checked_sub(1)?)? {
+            Some(Twin::Written(last)) if !others && self.refused.is_none() => Some(*last),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_answered(&self) -> bool {

@@ -178,10 +178,13 @@ impl Inner {
         self.keeper.changed();
     }
 
-    /// Takes out the row of a session that was deleted.
-    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64) {
+    /// Takes out the row of a session that was deleted, if it is still that one's.
+    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64, deleted: Option<&str>) {
         let mut registry = self.registry();
         let Some(id) = registry.rows.get(key, generation).map(|row| row.id.clone()) else { return };
+        if deleted.is_some_and(|deleted| deleted != id) {
+            return;
+        }
         registry.rows.remove(key, generation, &id);
         registry.folded.remove(&(key.clone(), generation));
         registry.gone.push((key.clone(), generation, id));
@@ -307,7 +310,11 @@ impl Inner {
         let Some(row) = row else { return Ok(()) };
         let (generation, last_seq) = (row.generation, row.last_seq);
         if self.graves.hold(self, &row)? {
-            self.forget_row(key, generation);
+            self.forget_row(key, generation, Some(&row.id));
+            return Ok(());
+        }
+        if folder::exists(&self.layout, key, generation)? {
+            // Somebody took it back from the trash just now.
             return Ok(());
         }
         let path = self.layout.transcript(key, generation);
@@ -520,7 +527,7 @@ impl Inner {
         for row in rows.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             if !folder::exists(&self.layout, &key, row.generation)? && self.graves.hold(self, row)? {
-                self.forget_row(&key, row.generation);
+                self.forget_row(&key, row.generation, Some(&row.id));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::atomic::Durability;
 use crate::error::Error;
-use crate::record::{NewRecord, Receipt};
+use crate::record::{Head, NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 
@@ -44,8 +44,17 @@ impl TurnId {
 pub(crate) struct Decide {
     pub(crate) decision: Decision,
     pub(crate) turn: TurnChange,
-    /// If all of these are written already, by their ids, a refusal counts for nothing: it is their own doing.
-    pub(crate) again: Vec<NewRecord>,
+    pub(crate) again: Option<Again>,
+}
+
+type EndsAt = Box<dyn FnMut(&Row, Head) -> Result<bool, Error> + Send>;
+
+/// What a change would have written before, in vain or not: if all of it is there, by its ids, or what is there of it is the
+/// end of the history, a refusal counts for nothing.
+pub(crate) struct Again {
+    pub(crate) records: Vec<NewRecord>,
+    /// Says whether the history of a row ends there.
+    pub(crate) ends_at: EndsAt,
 }
 
 /// What a change means for the turn that this process runs in the session.
@@ -62,11 +71,11 @@ impl Decide {
         turn: TurnChange,
         decision: impl FnMut(Option<&Row>, Option<TurnId>) -> Result<Vec<NewRecord>, Error> + Send + 'static,
     ) -> Self {
-        Self { decision: Box::new(decision), turn, again: Vec::new() }
+        Self { decision: Box::new(decision), turn, again: None }
     }
 
-    /// Says which records may be there already.
-    pub(crate) fn again(self, again: Vec<NewRecord>) -> Self {
+    /// Says what may be there already.
+    pub(crate) fn again(self, again: Option<Again>) -> Self {
         Self { again, ..self }
     }
 }

@@ -223,7 +223,11 @@ pub(crate) fn append_own(inner: &Inner, key: &SessionKey, records: &[NewRecord])
         inner.layout.fs.pause(BUSY_PAUSE);
         appended = slot.submit(inner, append());
     }
-    appended?;
+    if let Err(error) = appended {
+        // Nobody has this session in hand who could reopen it: the next mark starts from what is on disk.
+        inner.forget_poisoned(&slot);
+        return Err(error);
+    }
     slot.submit(inner, Job::Release).map(drop)
 }
 

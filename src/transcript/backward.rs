@@ -58,19 +58,21 @@ impl Backward {
 
     /// Leaves out what stands behind the record `seq` and was not given yet, seen from `at_seq`. A long way is not read.
     pub(crate) fn skip_behind(&mut self, at_seq: u64, seq: u64) -> Result<(), Error> {
-        let is_far = at_seq.saturating_sub(seq) > FAR_RECORDS;
         self.last_seq = seq;
-        let Some(seed) = self.reader.seed.filter(|_| is_far && !self.done) else { return Ok(()) };
+        let is_in_block = self.block.first().is_some_and(|first| place(first) <= seq);
+        let is_far = at_seq.saturating_sub(seq) > FAR_RECORDS && !is_in_block && !self.done;
+        let Some(seed) = self.reader.seed.filter(|_| is_far) else { return Ok(()) };
         let (source, data_start) = (&mut self.reader.source, self.reader.data_start);
         let found = seek::before(source, seed, seq.saturating_add(1), data_start, self.end)?;
-        self.block.clear();
-        match found {
-            Some(found) => {
-                self.end = found.line.next();
-                self.successor_end = source.line(self.end)?.next();
-                self.given = 0;
-            }
-            None => self.done = true,
+        // Where it is not found damage is in between, which a search does not see: then it is read block by block.
+        if let Some(found) = found.filter(|found| found.info.seq == seq) {
+            self.block.clear();
+            self.end = found.line.next();
+            self.successor_end = source.line(self.end)?.next();
+            self.given = 0;
+        } else if seq == 0 && self.reader.header_gap.is_none() {
+            self.block.clear();
+            self.done = true;
         }
         Ok(())
     }

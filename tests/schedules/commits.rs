@@ -1,6 +1,7 @@
 //! Group commit: leader and followers, batches, flushes and releases in between, eviction of the idle.
 
 use sesslog::Durability::{Buffered, Sync};
+use sesslog::NewRecord;
 
 use crate::explore::explore;
 use crate::ledger::options;
@@ -108,5 +109,30 @@ fn eviction_beside_appends_loses_nothing() {
         assert!(world.ledger.calls().iter().all(crate::ledger::Call::is_durable));
         world.judge();
         world.look(&["one", "two", "three"]);
+    });
+}
+
+/// Several try one record at the same time, waiting for one commit or for one after the other: it is written once.
+#[test]
+fn one_id_is_one_record_whoever_waits_together() {
+    explore(|| {
+        let world = World::new();
+        let store = world.open();
+        let session = store.session("one").unwrap();
+        let receipts = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let tasks = (0..3).map(|number| {
+            let (session, receipts) = (session.clone(), receipts.clone());
+            Box::new(move || {
+                let own = NewRecord::new(&number).unwrap();
+                let shared = NewRecord::new("shared").unwrap().id("shared").unwrap();
+                let appended = session.append_batch(vec![own, shared]).unwrap();
+                receipts.lock().unwrap().push((appended[1].seq, appended[1].crc));
+            }) as Box<dyn FnOnce() + Send>
+        });
+        world.run(tasks.collect());
+        let receipts = receipts.lock().unwrap();
+        assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
+        assert_eq!(session.records().unwrap().count(), 4);
+        world.close(&store);
     });
 }
