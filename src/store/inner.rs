@@ -232,9 +232,20 @@ impl Inner {
         };
         let (theirs, state) = Rows::load(&*self.layout.fs, &path)?;
         let mut merged;
+        let mut lacking = Vec::new();
         if state == RegistryState::Sound {
             merged = theirs;
             merged.merge(&ours, folded.iter(), |row| self.confirms(row));
+            // Who saved at the same time as we did may not have seen our rows. One that its transcript confirms was not taken out
+            // for a loss.
+            lacking.extend(ours.identities().filter(|(key, generation)| {
+                let row = ours.get(key, *generation).filter(|_| merged.get(key, *generation).is_none());
+                row.is_some_and(|row| self.confirms(row))
+            }));
+            lacking
+                .iter()
+                .filter_map(|(key, generation)| ours.get(key, *generation))
+                .for_each(|row| merged.put(row.clone()));
         } else {
             merged = ours.clone();
             let unknown: Vec<_> =
@@ -252,6 +263,7 @@ impl Inner {
         for (key, generation, id) in &registry.gone {
             merged.remove(key, *generation, id);
         }
+        registry.folded.extend(lacking);
         registry.rows = merged;
         registry.on_disk = stat;
         registry.unsound |= state != RegistryState::Sound;
