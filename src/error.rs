@@ -287,6 +287,11 @@ impl Error {
         }
     }
 
+    /// Says whether a file that was there a moment ago is not any more: somebody deleted it, or took it back.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_not_found() || matches!(self, Self::Io(error) if error.is_not_found())
+    }
+
     /// Says whether the store or the session does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::StoreNotFound { .. } | Self::SessionNotFound { .. } | Self::NotInTrash { .. })

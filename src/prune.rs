@@ -174,7 +174,7 @@ impl Store {
                 Ok(Some(kept)) => pruned.kept.push((row.clone(), kept)),
                 Err(Error::Busy { .. } | Error::TurnRunning { .. }) => pruned.kept.push((row.clone(), Kept::Running)),
                 // Somebody was faster.
-                Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_gone() => {}
                 Err(error) => pruned.failed.push((session.key().clone(), row.generation, error)),
             }
         }

@@ -98,7 +98,7 @@ impl Store {
         let parsed = TrashName::parse(name).ok_or_else(not_there)?;
         let header = match graves::header(layout, &path) {
             Ok(header) => header.ok_or_else(|| Error::HeaderDamaged { path: path.clone(), bytes: 0 })?,
-            Err(Error::Io(error)) if error.is_not_found() => return Err(not_there()),
+            Err(error) if error.is_gone() => return Err(not_there()),
             Err(error) => return Err(error),
         };
         let stem = SessionKey::new(&header.body.key)?.file_stem();
@@ -125,7 +125,7 @@ impl Store {
         old.retain(|trashed| match self.remove_trashed(trashed) {
             Ok(()) => true,
             // Taken back, or removed by somebody else.
-            Err(error) if error.is_not_found() => false,
+            Err(error) if error.is_gone() => false,
             Err(error) => {
                 failed.get_or_insert(error);
                 false

@@ -334,7 +334,7 @@ fn verify_one(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>, de
             Error::UnsupportedFormat { .. } => FindingKind::UnsupportedFormat,
             Error::Misfiled { .. } => FindingKind::Misfiled,
             // Pruned while we looked.
-            error if error.is_not_found() => return Report::default(),
+            error if error.is_gone() => return Report::default(),
             error => FindingKind::Unreadable(error),
         };
         // What is wrong with a header concerns its line.

@@ -402,7 +402,7 @@ impl Inner {
             match found.and_then(|key| self.current_row(&key, Some(name.generation))) {
                 Ok(row) => listed.push(Listed::Session(row)),
                 // Pruned while we looked.
-                Err(error) if error.is_not_found() => {}
+                Err(error) if error.is_gone() => {}
                 Err(error) => listed.push(Listed::Unreadable { path, error }),
             }
         }
