@@ -129,10 +129,12 @@ fn one_id_is_one_record_whoever_waits_together() {
                 receipts.lock().unwrap().push((appended[1].seq, appended[1].crc));
             }) as Box<dyn FnOnce() + Send>
         });
-        world.run(tasks.collect());
+        // While that one is written, the others wait together.
+        let first = world.append(&session, "first", 1, 1, Sync, succeeds);
+        world.run(tasks.chain([first]).collect());
         let receipts = receipts.lock().unwrap();
         assert!(receipts.iter().all(|receipt| *receipt == receipts[0]), "{receipts:?}");
-        assert_eq!(session.records().unwrap().count(), 4);
+        assert_eq!(session.records().unwrap().count(), 5);
         world.close(&store);
     });
 }
