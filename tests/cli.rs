@@ -6,6 +6,8 @@
 
 #[path = "cli/append.rs"]
 mod append;
+#[path = "cli/forget.rs"]
+mod forget;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]
@@ -16,6 +18,8 @@ mod mend;
 mod process;
 #[path = "cli/resumable.rs"]
 mod resumable;
+#[path = "cli/view.rs"]
+mod view;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -11,7 +11,7 @@ use super::look::SESSION;
 use super::{Bench, Run, everything, names};
 
 /// What no terminal may get to see.
-const HOSTILE: &str = "a\u{1b}]0;evil\u{7}\n\u{9b}2J\u{202e}b";
+pub(super) const HOSTILE: &str = "a\u{1b}]0;evil\u{7}\n\u{9b}2J\u{202e}b";
 
 fn record(text: &str) -> NewRecord {
     NewRecord::new(text).unwrap()

@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, info, label, list, mark, path, rebuild_index, repair, reset, resumable, show, tail, title, verify,
+    append, context, delete, fork, info, label, list, mark, path, prune, rebuild_index, repair, reset, resumable, show,
+    tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -55,14 +56,20 @@ pub(crate) enum Command {
     Append(append::Args),
     List(list::Args),
     Show(show::Args),
+    Context(context::Args),
     Tail(tail::Args),
     Info(info::Args),
     Path(path::Args),
     Mark(mark::Args),
     Resumable(resumable::Args),
     Reset(reset::Args),
+    Undo(undo::Args),
+    Fork(fork::Args),
     Title(title::Args),
     Label(label::Args),
+    Delete(delete::Args),
+    Prune(prune::Args),
+    Trash(trash::Args),
     Verify(verify::Args),
     RebuildIndex(rebuild_index::Args),
     Repair(repair::Args),
@@ -112,6 +119,23 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// Reads a time span of one unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "not a duration like 90s, 30m, 2h or 7d".to_owned();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_secs(number.saturating_mul(unit_seconds)))
+}
+
 /// Reads a session key.
 pub(crate) fn session_key(text: &str) -> Result<SessionKey, String> {
     SessionKey::new(text).map_err(|error| error.to_string())
@@ -128,9 +152,11 @@ mod tests {
         let mut command = Args::command();
         command.build();
         command.clone().debug_assert();
-        for mut command in command.get_subcommands().cloned().chain([command.clone()]) {
+        let mut commands = vec![command];
+        while let Some(mut command) = commands.pop() {
             let help = command.render_long_help().to_string();
             assert!(help.trim_end().ends_with("in the order 1, 3, 5, 6, 4."), "{help}");
+            commands.extend(command.get_subcommands().cloned());
         }
     }
 
@@ -139,5 +165,14 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         assert!(seconds("-1").is_err());
         assert!(seconds("soon").is_err());
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
+        for bad in ["", "7", "d", "-1d", "1.5h", "1 h", "1y"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -2,11 +2,16 @@
 
 pub(crate) mod append;
 pub(crate) mod change;
+pub(crate) mod context;
+pub(crate) mod delete;
+pub(crate) mod forget;
+pub(crate) mod fork;
 pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod list;
 pub(crate) mod mark;
 pub(crate) mod path;
+pub(crate) mod prune;
 pub(crate) mod rebuild_index;
 pub(crate) mod repair;
 pub(crate) mod reset;
@@ -14,11 +19,13 @@ pub(crate) mod resumable;
 pub(crate) mod show;
 pub(crate) mod tail;
 pub(crate) mod title;
+pub(crate) mod trash;
+pub(crate) mod undo;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
 
-use sesslog::{Item, Session};
+use sesslog::{Error, Item, KeyError, Session, SessionKey};
 
 use crate::args::{Args, Command};
 use crate::outcome::{Failure, Outcome};
@@ -30,14 +37,20 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Append(args) => append::run(args, global, output),
         Command::List(args) => list::run(args, global, output),
         Command::Show(args) => show::run(args, global, output),
+        Command::Context(args) => context::run(args, global, output),
         Command::Tail(args) => tail::run(args, global, output),
         Command::Info(args) => info::run(args, global, output),
         Command::Path(args) => path::run(args, global, output),
         Command::Mark(args) => mark::run(args, global, output),
         Command::Resumable(args) => resumable::run(args, global, output),
         Command::Reset(args) => reset::run(args, global, output),
+        Command::Undo(args) => undo::run(args, global, output),
+        Command::Fork(args) => fork::run(args, global, output),
         Command::Title(args) => title::run(args, global, output),
         Command::Label(args) => label::run(args, global, output),
+        Command::Delete(args) => delete::run(args, global, output),
+        Command::Prune(args) => prune::run(args, global, output),
+        Command::Trash(args) => trash::run(args, global, output),
         Command::Verify(args) => verify::run(args, global, output),
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),
@@ -50,6 +63,19 @@ fn locate(session: &Session, generation: Option<u64>) -> Result<(u64, PathBuf), 
     // `<slug>~<hash>.<generation>.jsonl`
     let number = path.file_stem().and_then(|stem| stem.to_str()?.rsplit('.').next()?.parse().ok());
     Ok((generation.or(number).unwrap_or_default(), path))
+}
+
+/// Returns the size of a transcript's whole file; a row's is that up to the first damage.
+fn file_bytes(path: PathBuf) -> Result<u64, Failure> {
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(source) => Err(Failure::Look { path, source }),
+    }
+}
+
+/// Refuses a key that is the store's own, as a write to it would be: a dry run writes nothing that could be refused.
+fn refuse_own(key: &SessionKey) -> Result<(), Error> {
+    if key.is_reserved() { Err(KeyError::Reserved.into()) } else { Ok(()) }
 }
 
 /// Returns where to begin to read for the last `count` records of the caller.

@@ -59,6 +59,11 @@ impl From<&Error> for Outcome {
 pub(crate) enum Failure {
     #[error(transparent)]
     Store(#[from] Error),
+    /// Of a restore: what the same error asks for there is something else.
+    #[error(transparent)]
+    Restore(Error),
+    #[error("the trash has several transcripts of {key:?} generation {generation}: {}", names.join(", "))]
+    Ambiguous { key: String, generation: u64, names: Vec<String> },
     #[error("can not write to standard output")]
     Output(#[source] io::Error),
     #[error("can not read standard input")]
@@ -87,6 +92,11 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => hint(error),
+            Self::Restore(error) => restore_hint(error).or_else(|| hint(error)),
+            Self::Ambiguous { names, .. } => Some(format!(
+                "name the one wanted: sessctl trash restore {}",
+                names.first().map_or("NAME", |name| name)
+            )),
             Self::NoHome => Some("name the store with --store DIR or SESSLOG_STORE".to_owned()),
             _ => None,
         }
@@ -96,7 +106,7 @@ impl Failure {
 impl From<&Failure> for Outcome {
     fn from(failure: &Failure) -> Self {
         match failure {
-            Failure::Store(error) => Self::from(error),
+            Failure::Store(error) | Failure::Restore(error) => Self::from(error),
             _ => Self::Failed,
         }
     }
@@ -127,10 +137,50 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::MarkTooLong { .. } => "say it shorter, and append what is long as a record".to_owned(),
         Error::TurnRunning { .. } => "wait until the turn has ended, or stop the gateway that runs it".to_owned(),
         Error::TurnOver { key, .. } => format!("sessctl info {}", shell_word(key.as_str())),
+        Error::TooFewRecords { key, records: 0, .. } => {
+            format!("what was appended stays readable: sessctl show {}", shell_word(key.as_str()))
+        }
+        Error::TooFewRecords { key, records, .. } => {
+            format!("to undo all of them: sessctl undo {} {records}", shell_word(key.as_str()))
+        }
+        Error::BeyondHistory { key, generation, last_seq, .. } => {
+            let look = format!("sessctl show --json --generation {generation} {}", shell_word(key.as_str()));
+            format!("name a record up to {last_seq}; to look for it: {look}")
+        }
+        Error::SessionExists { key, .. } => {
+            format!("name another key, or close the session first: sessctl reset {}", shell_word(key.as_str()))
+        }
+        Error::BetweenGenerations { key, .. } => {
+            format!("delete the oldest first, or all of them: sessctl delete {}", shell_word(key.as_str()))
+        }
+        Error::NotInTrash { .. } => "sessctl trash list".to_owned(),
+        Error::ClockBehind { key, generation, seq, .. } => {
+            let look =
+                format!("sessctl show --json --generation {generation} --from {seq} {}", shell_word(key.as_str()));
+            format!(
+                "set the clock right; if it is, that record's time is wrong, and the session has to go first: {look}"
+            )
+        }
         Error::Draining => "wait until the gateway has started again".to_owned(),
         Error::Partial { source, .. } => return hint(source),
         _ => return None,
     })
+}
+
+/// Returns the next command where it is another one when a session is to be taken back from the trash.
+fn restore_hint(error: &Error) -> Option<String> {
+    match error {
+        Error::SessionExists { key, generation } => Some(format!(
+            "to have the deleted one instead, delete that first: sessctl delete --generation {generation} {}",
+            shell_word(key.as_str())
+        )),
+        Error::HeaderDamaged { .. } => Some(
+            "move the file back to transcripts/ without the time in its name, then sessctl repair KEY, with the key that it \
+             belongs to"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// Spells a key so that a shell and the command line give it back.

@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sesslog::{Gap, Record, SessionKey};
+use sesslog::{Gap, Item, Record, SessionKey};
 
 use crate::outcome::{Failure, Outcome};
 
@@ -60,6 +60,47 @@ struct SummaryLine<'a, S: Serialize> {
 pub(crate) struct Origin<'a> {
     pub(crate) key: &'a SessionKey,
     pub(crate) generation: u64,
+}
+
+/// What was printed of a session, as summaries count it.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Printed {
+    records: u64,
+    gaps: u64,
+}
+
+impl Printed {
+    /// Prints a record or damage in between records, and says what that comes to.
+    pub(crate) fn item(
+        &mut self,
+        origin: Origin<'_>,
+        item: &Item,
+        frame: bool,
+        output: &mut Output,
+    ) -> Result<Outcome, Failure> {
+        match item {
+            Item::Record(record) => {
+                let outcome = output.record(origin, record, frame)?;
+                self.records += 1;
+                Ok(outcome)
+            }
+            Item::Gap(gap) => {
+                output.gap(origin, gap)?;
+                self.gaps += 1;
+                Ok(Outcome::Damaged)
+            }
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    /// Names the next command, if damage was printed.
+    pub(crate) fn hint(&self, output: &mut Output) -> Result<(), Failure> {
+        if self.gaps > 0 {
+            output.flush()?;
+            output.hint("sessctl verify, to see which command mends it");
+        }
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sesslog::{Flag, Listed, OpenTurn, Parent, Row, SessionKey, SessionState, Store, Timestamp};
 
 use crate::outcome::Failure;
+use crate::render::escaped;
 
 /// What a session in which somebody runs a turn is called.
 pub(crate) const RUNNING: &str = "running";
@@ -81,6 +82,11 @@ impl<'a> SessionLine<'a> {
             path: path_of(store, row).to_string_lossy().into_owned(),
         }
     }
+}
+
+/// Says where a session was forked from.
+pub(crate) fn parent_text(parent: &Parent) -> String {
+    format!("{} generation {} up to record {}", escaped(&parent.key), parent.generation, parent.seq)
 }
 
 /// Returns the transcript's path without asking the disk for it.

@@ -1,7 +1,7 @@
 //! What the commands that change a session's state have in common: one mark, durable before they answer, or a no-op that says so.
 
 use serde::Serialize;
-use sesslog::{Error, Session, SessionKey};
+use sesslog::{Error, Row, Session, SessionKey, Store};
 
 use crate::args::Global;
 use crate::commands::rebuild_index::close;
@@ -51,14 +51,17 @@ fn print(
     summary.changed = changed;
     // While the lock is ours: nobody else has written since.
     let row = session.row()?;
-    if output.is_json() {
-        let session = SessionLine::new(&store, &row, state_of(&store, &row)?);
-        output.object("session", &ChangeLine { session, changed })?;
-    } else {
-        let name = format!("{} generation {}", escaped(key.as_str()), row.generation);
-        output.line(format!("{name}: {}", text(changed, row.generation)).as_bytes())?;
-    }
+    tell(&store, &row, changed, &text(changed, row.generation), output)?;
     let mut outcome = Outcome::Done;
     close(&store, output, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Prints what a session has become; in text as it is said in words.
+pub(crate) fn tell(store: &Store, row: &Row, changed: bool, text: &str, output: &mut Output) -> Result<(), Failure> {
+    if output.is_json() {
+        let session = SessionLine::new(store, row, state_of(store, row)?);
+        return output.object("session", &ChangeLine { session, changed });
+    }
+    output.line(format!("{} generation {}: {text}", escaped(&row.key), row.generation).as_bytes())
 }

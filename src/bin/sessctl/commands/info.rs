@@ -6,10 +6,10 @@ use serde::Serialize;
 use sesslog::{Error, Flag, Item, Mark, ReadOptions, Record, Row, Session, SessionKey, Timestamp};
 
 use crate::args::{EXIT_STATUS, Global, session_key};
-use crate::commands::locate;
+use crate::commands::{file_bytes, locate};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped, range_text};
-use crate::sessions::{SessionLine, state_of};
+use crate::sessions::{SessionLine, parent_text, state_of};
 
 /// Show what is known of a session
 ///
@@ -71,10 +71,7 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     let session = store.session(args.key.as_str())?;
     let (generation, path) = locate(&session, args.generation)?;
     let row = session.row_of(Some(generation))?;
-    let file_bytes = match std::fs::symlink_metadata(&path) {
-        Ok(metadata) => metadata.len(),
-        Err(source) => return Err(Failure::Look { path, source }),
-    };
+    let file_bytes = file_bytes(path.clone())?;
     let state = state_of(&store, &row)?;
     let is_newest = session.generation()? == generation;
     let (marks, left_out) = history(&session, &row, is_newest, args.marks)?;
@@ -106,17 +103,13 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
 /// What is printed of a row, in order.
 fn fields(row: &Row, state: &str, file_bytes: u64) -> [(&'static str, Option<String>); 19] {
     let status = &row.status;
-    let parent = row
-        .parent
-        .as_ref()
-        .map(|parent| format!("{} generation {} up to record {}", escaped(&parent.key), parent.generation, parent.seq));
     let flag = |flag: &Flag| format!("since {}  {}", flag.since, escaped(&flag.reason)).trim_end().to_owned();
     let labels: Vec<_> = status.labels.iter().map(|label| escaped(label)).collect();
     [
         ("key", Some(escaped(&row.key).into_owned())),
         ("generation", Some(row.generation.to_string())),
         ("id", Some(escaped(&row.id).into_owned())),
-        ("parent", parent),
+        ("parent", row.parent.as_ref().map(parent_text)),
         ("title", row.title.as_deref().map(|title| escaped(title).into_owned())),
         ("labels", (!labels.is_empty()).then(|| labels.join(", "))),
         ("state", Some(state.to_owned())),
@@ -200,6 +193,10 @@ fn text_of(mark: &Mark) -> String {
         }
         Mark::Compacted { keep_from } => format!("up to record {keep_from}"),
         Mark::ResumesFound { sessions } => sessions.to_string(),
+        Mark::Deleted { key, generation, purged, .. } => {
+            format!("{key} generation {generation}{}", if *purged { ", for good" } else { "" })
+        }
+        Mark::Restored { key, generation, .. } => format!("{key} generation {generation}"),
         _ => String::new(),
     }
 }

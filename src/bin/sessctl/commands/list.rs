@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use sesslog::{Row, SessionState, Timestamp};
 
-use crate::args::{EXIT_STATUS, Global};
+use crate::args::{EXIT_STATUS, Global, duration};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped};
 use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, rows_of, state_of};
@@ -160,34 +160,4 @@ fn print_table(shown: &[Shown], output: &mut Output) -> Result<(), Failure> {
     };
     let rows = shown.iter().map(cells).collect();
     table::print(["KEY", "GEN", "STATE", "RECORDS", "BYTES", "UPDATED", "TITLE"], &[1, 3, 4], rows, output)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "not a duration like 90s, 30m, 2h or 7d".to_owned();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit_seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        "w" => 7 * 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    Ok(Duration::from_secs(number.saturating_mul(unit_seconds)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86400)));
-        for bad in ["", "7", "d", "-1d", "1.5h", "1 h", "1y"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sesslog::format::KIND_HEADER;
 use sesslog::{Crc, Item, ReadOptions, SessionKey, Timestamp};
@@ -12,7 +12,7 @@ use sesslog::{Crc, Item, ReadOptions, SessionKey, Timestamp};
 use crate::args::{EXIT_STATUS, Global, session_key};
 use crate::commands::{locate, start_of_last};
 use crate::outcome::{Failure, Outcome};
-use crate::render::{Origin, Output, RecordLine};
+use crate::render::{Origin, Output, Printed, RecordLine};
 
 /// No header is longer: a key of 512 bytes, every one escaped, twice (a fork), and the frame.
 const HEADER_BYTES_MAX: u64 = 16 * 1024;
@@ -44,19 +44,13 @@ pub(crate) struct Args {
     frames: bool,
 }
 
-#[derive(Default, Serialize)]
-struct Summary {
-    records: u64,
-    gaps: u64,
-}
-
 pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome {
-    let mut summary = Summary::default();
+    let mut summary = Printed::default();
     let result = print(args, global, output, &mut summary);
     output.finish(&summary, result)
 }
 
-fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
+fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Printed) -> Result<Outcome, Failure> {
     let session = global.open_read_only()?.session(args.key.as_str())?;
     let (generation, path) = locate(&session, args.generation)?;
     let origin = Origin { key: &args.key, generation };
@@ -73,22 +67,10 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     for item in items {
         match item? {
             Item::Record(record) if record.is_mark() && !args.marks => {}
-            Item::Record(record) => {
-                outcome.worsen(output.record(origin, &record, args.frames)?);
-                summary.records += 1;
-            }
-            Item::Gap(gap) => {
-                output.gap(origin, &gap)?;
-                outcome.worsen(Outcome::Damaged);
-                summary.gaps += 1;
-            }
-            _ => {}
+            item => outcome.worsen(summary.item(origin, &item, args.frames, output)?),
         }
     }
-    if summary.gaps > 0 {
-        output.flush()?;
-        output.hint("sessctl verify, to see which command mends it");
-    }
+    summary.hint(output)?;
     Ok(outcome)
 }
 

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
 use sesslog::{Defect, Item, ReadOptions, Session, SessionKey};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{EXIT_STATUS, Global, session_key};
 use crate::commands::{locate, start_of_last};
 use crate::outcome::{Failure, Outcome};
-use crate::render::{Origin, Output};
+use crate::render::{Origin, Output, Printed};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -47,19 +46,13 @@ pub(crate) struct Args {
     follow: bool,
 }
 
-#[derive(Default, Serialize)]
-struct Summary {
-    records: u64,
-    gaps: u64,
-}
-
 pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome {
-    let mut summary = Summary::default();
+    let mut summary = Printed::default();
     let result = print(args, global, output, &mut summary);
     output.finish(&summary, result)
 }
 
-fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
+fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Printed) -> Result<Outcome, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     if args.follow {
         for signal in [SIGINT, SIGTERM] {
@@ -141,32 +134,29 @@ impl Look {
 
 impl Follower {
     /// Prints what was appended to the generation since the last read.
-    fn read_on(&mut self, output: &mut Output, summary: &mut Summary) -> Result<(), Failure> {
+    fn read_on(&mut self, output: &mut Output, summary: &mut Printed) -> Result<(), Failure> {
         let key = self.session.key().clone();
         let origin = Origin { key: &key, generation: self.generation };
         let options = ReadOptions::new().generation(self.generation).from_seq(self.next_seq);
         for item in self.session.read(&options)? {
-            match item? {
+            let item = item?;
+            let is_wanted = match &item {
                 Item::Record(record) => {
                     self.next_seq = record.seq().saturating_add(1);
-                    if !record.is_mark() {
-                        self.outcome.worsen(output.record(origin, &record, false)?);
-                        summary.records += 1;
-                    }
+                    !record.is_mark()
                 }
-                Item::Gap(gap) if self.gaps.insert((gap.offset, gap.defect)) => {
-                    output.gap(origin, &gap)?;
-                    self.outcome.worsen(Outcome::Damaged);
-                    summary.gaps += 1;
-                }
-                _ => {}
+                Item::Gap(gap) => self.gaps.insert((gap.offset, gap.defect)),
+                _ => false,
+            };
+            if is_wanted {
+                self.outcome.worsen(summary.item(origin, &item, false, output)?);
             }
         }
         Ok(())
     }
 
     /// Prints the rest of this generation, which is closed since a newer one exists, and of those up to the newest.
-    fn finish_generation(&mut self, newest: u64, output: &mut Output, summary: &mut Summary) -> Result<(), Failure> {
+    fn finish_generation(&mut self, newest: u64, output: &mut Output, summary: &mut Printed) -> Result<(), Failure> {
         self.read_on(output, summary)?;
         while self.generation < newest {
             self.generation = self.generation.saturating_add(1);
