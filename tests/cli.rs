@@ -18,6 +18,8 @@ mod mend;
 mod process;
 #[path = "cli/resumable.rs"]
 mod resumable;
+#[path = "cli/trash.rs"]
+mod trash;
 #[path = "cli/view.rs"]
 mod view;
 
