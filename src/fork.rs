@@ -9,11 +9,9 @@ use crate::error::Error;
 use crate::fs::IoContext as _;
 use crate::header::Parent;
 use crate::key::{KeyError, SessionKey};
-use crate::lock::{Lock, Purpose};
 use crate::mark::{Mark, Outcome};
 use crate::status::SessionState;
 use crate::store::Session;
-use crate::store::inner::lock_error;
 use crate::transcript::reader::Records;
 use crate::transcript::recover::Trust;
 use crate::transcript::scan::Step;
@@ -25,7 +23,7 @@ impl Session {
     /// here. A turn that was open, a resume that was pending and a suspension are the parent's business: marks at the end of the
     /// copy take them back. If `to` was reset, its next generation begins so.
     ///
-    /// Costs a read of this session and a write of what is taken along.
+    /// Costs a read of this session, and one more and a write of what is taken along.
     ///
     /// # Errors
     ///
@@ -49,9 +47,8 @@ impl Session {
         forked.check_writable()?;
         let (parent, _) = self.check_fork(generation, to.as_str(), at_seq)?;
         forked.slot.release_if_idle(inner)?;
-        let (layout, options) = (&inner.layout, &inner.options);
-        let _lock = Lock::acquire(&layout.fs, &layout.lock(to), layout.file_mode, options.lock_wait, Purpose::Brief)
-            .map_err(|error| lock_error(to, error))?;
+        let layout = &inner.layout;
+        let _lock = inner.lock_briefly(to, inner.options.lock_wait)?;
         let generation = inner.unborn_generation(to)?;
         inner.sync_root_once()?;
         let path = layout.transcript(to, generation);

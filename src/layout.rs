@@ -119,6 +119,11 @@ impl Layout {
         }
     }
 
+    /// Says whether nothing is there. Only `NotFound` means absent.
+    pub(crate) fn is_gone(&self, path: &Path) -> bool {
+        self.fs.stat(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// Lists the transcripts, sorted by name.
     pub(crate) fn list(&self) -> Result<Vec<TranscriptName>, PathError> {
         let folder = self.transcripts();

@@ -4,7 +4,7 @@
 //! that someone is writing to keep their rows and are counted as busy: their owners fold them. The registry is replaced at
 //! the end. An old row stays as witness where its file falls short of it, and where the file is gone.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::index::{self, How, Indexed};
@@ -12,7 +12,6 @@ use crate::key::{SessionKey, TranscriptName};
 use crate::parallel::in_parallel;
 use crate::registry::Rows;
 use crate::store::Store;
-use crate::store::inner::Inner;
 use crate::transcript::recover::Trust;
 use crate::verify::Progress;
 
@@ -139,7 +138,7 @@ impl Store {
         for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts.into_iter().flatten()) {
             let key = stems.get(&name.stem).cloned().or_else(|| SessionKey::new(&row.as_ref()?.key).ok());
             let path = layout.transcripts().join(name.to_string());
-            if error.is_some() && is_gone(inner, &path) {
+            if error.is_some() && layout.is_gone(&path) {
                 // Deleted since the folder was listed; if not, its row says so below.
                 rebuilt.sessions = rebuilt.sessions.saturating_sub(1);
                 continue;
@@ -157,7 +156,7 @@ impl Store {
         for row in old.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             let path = layout.transcript(&key, row.generation);
-            if is_gone(inner, &path) && !inner.graves.hold(inner, row)? {
+            if layout.is_gone(&path) && !inner.graves.hold(inner, row)? {
                 let accepted = options.accept_loss;
                 if !accepted {
                     rows.put(row.clone());
@@ -172,8 +171,4 @@ impl Store {
         inner.replace_rows(rows, &old)?;
         Ok(rebuilt)
     }
-}
-
-fn is_gone(inner: &Inner, path: &Path) -> bool {
-    inner.layout.fs.stat(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }

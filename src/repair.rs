@@ -14,12 +14,11 @@ use crate::frame::Crc;
 use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
-use crate::lock::{Lock, Purpose};
 use crate::mark::Mark;
 use crate::record::Info;
 use crate::registry::Row;
 use crate::store::Store;
-use crate::store::inner::{Inner, lock_error};
+use crate::store::inner::Inner;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::recover::keep_aside;
 use crate::transcript::scan::{Step, Walk};
@@ -86,15 +85,7 @@ impl Store {
         }
         inner.check_writable()?;
         inner.slot(key).release_if_idle(inner)?;
-        let lock_path = inner.layout.lock(key);
-        let _lock = Lock::acquire(
-            &inner.layout.fs,
-            &lock_path,
-            inner.layout.file_mode,
-            inner.options.lock_wait,
-            Purpose::Brief,
-        )
-        .map_err(|error| lock_error(key, error))?;
+        let _lock = inner.lock_briefly(key, inner.options.lock_wait)?;
         let (file, mut source, plan) = plan(inner, key, generation, &path)?;
         if plan.gaps.is_empty() {
             return Ok(plan.report(path, generation, None));

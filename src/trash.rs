@@ -11,12 +11,12 @@ use crate::error::Error;
 use crate::fs::{IoContext as _, OpenMode};
 use crate::header::Header;
 use crate::key::{SessionKey, TranscriptName, TrashName};
-use crate::lock::{Lock, Purpose};
+use crate::lock::Lock;
 use crate::mark::Mark;
 use crate::record::NewRecord;
 use crate::store::Session;
 use crate::store::graves::{self, trash_key};
-use crate::store::inner::{Inner, lock_error};
+use crate::store::inner::Inner;
 use crate::store::resumes::append_own;
 use crate::timestamp::Timestamp;
 use crate::transcript::first_line;
@@ -136,11 +136,7 @@ impl Doomed {
 
 /// Takes a key's lock, if need be with the space of the reserve.
 pub(crate) fn lock(inner: &Inner, key: &SessionKey, wait: Duration) -> Result<Lock, Error> {
-    let layout = &inner.layout;
-    with_room(inner, || {
-        Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
-            .map_err(|error| lock_error(key, error))
-    })
+    with_room(inner, || inner.lock_briefly(key, wait))
 }
 
 /// Deletes what is doomed, all of it with one mark each in one commit, and one fsync of each folder. Tells of each generation

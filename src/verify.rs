@@ -286,8 +286,7 @@ impl Store {
         for row in rows.iter().filter(is_wanted) {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             let path = inner.layout.transcript(&key, row.generation);
-            let is_gone = inner.layout.fs.stat(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-            if is_gone && !inner.graves.hold(inner, row)? {
+            if inner.layout.is_gone(&path) && !inner.graves.hold(inner, row)? {
                 let mut finding = Finding::new(FindingKind::RowWithoutFile, path).about(Some(&key), row.generation);
                 finding.lost = Some((0, row.durable_seq));
                 report.findings.push(finding);

@@ -462,6 +462,13 @@ impl Inner {
         Ok(opened)
     }
 
+    /// Takes a key's lock for one thing to be done, not to append.
+    pub(crate) fn lock_briefly(&self, key: &SessionKey, wait: Duration) -> Result<Lock, Error> {
+        let layout = &self.layout;
+        Lock::acquire(&layout.fs, &layout.lock(key), layout.file_mode, wait, Purpose::Brief)
+            .map_err(|error| lock_error(key, error))
+    }
+
     /// The process that made the store may have died before it made the names durable.
     pub(crate) fn sync_root_once(&self) -> Result<(), Error> {
         if !self.root_synced.load(Ordering::Acquire) {
@@ -582,7 +589,7 @@ impl Inner {
     }
 }
 
-pub(crate) fn lock_error(key: &SessionKey, error: LockError) -> Error {
+fn lock_error(key: &SessionKey, error: LockError) -> Error {
     match error {
         LockError::Busy(holder) => Error::Busy { key: key.clone(), holder },
         LockError::Io(error) => Error::Io(error),
