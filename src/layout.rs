@@ -10,6 +10,14 @@ use crate::key::{SessionKey, TranscriptName};
 /// More than XFS wants to have for a rename into another folder.
 const RESERVE_BYTES: u64 = 512 * 1024;
 
+/// When a transcript is padded ahead, and how far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Padding {
+    /// Durable commits in quick succession before it is.
+    pub(crate) after_commits: u32,
+    pub(crate) bytes_max: u64,
+}
+
 /// The folders of a store on its file system.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -17,6 +25,7 @@ pub(crate) struct Layout {
     pub(crate) root: PathBuf,
     pub(crate) file_mode: u32,
     pub(crate) dir_mode: u32,
+    pub(crate) padding: Padding,
 }
 
 impl Layout {

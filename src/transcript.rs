@@ -4,6 +4,7 @@ pub(crate) mod backward;
 pub(crate) mod edge;
 pub(crate) mod first_line;
 pub(crate) mod ids;
+pub(crate) mod padding;
 pub(crate) mod reader;
 pub(crate) mod recover;
 pub(crate) mod scan;

@@ -129,17 +129,23 @@ impl Slot {
         }
     }
 
-    /// Releases the session if nobody is using it; never waits.
+    /// Releases the session if nobody is using it; never waits. One with an open turn stays, but its padding is cut.
     pub(crate) fn release_if_idle(&self, inner: &Inner) -> Result<bool, Error> {
         let mut state = self.lock();
-        if state.led || !state.queue.is_empty() || state.writer.is_none() || state.turn.is_some() {
+        let Some(writer) = state.writer.as_ref().filter(|_| !state.led && state.queue.is_empty()) else {
             return Ok(false);
-        }
+        };
+        let job = match state.turn {
+            None => Job::Release,
+            Some(_) if writer.is_padded() => Job::CutPadding,
+            Some(_) => return Ok(false),
+        };
+        let is_release = matches!(job, Job::Release);
         let ticket = state.next_ticket;
         state.next_ticket = ticket.wrapping_add(1);
-        state.queue.push((ticket, Job::Release));
+        state.queue.push((ticket, job));
         let mut state = self.lead(inner, state);
-        state.answers.remove(&ticket).unwrap_or(Ok(Done::Released)).map(|_| true)
+        state.answers.remove(&ticket).unwrap_or(Ok(Done::Released)).map(|_| is_release)
     }
 
     /// Does everything that is queued.
@@ -254,12 +260,12 @@ impl Lead<'_> {
                     let done = self.decide(ticket, decide).map(Done::Appended);
                     self.answers.insert(ticket, done);
                 }
-                Job::Flush | Job::Release => {
+                Job::Flush | Job::Release | Job::CutPadding => {
                     self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
-                    let done = if matches!(job, Job::Flush) {
-                        self.flush().map(Done::Flushed)
-                    } else {
-                        self.release().map(|()| Done::Released)
+                    let done = match job {
+                        Job::Release => self.release().map(|()| Done::Released),
+                        Job::CutPadding => self.cut_padding().map(|()| Done::Released),
+                        _ => self.flush().map(Done::Flushed),
                     };
                     self.answers.insert(ticket, done);
                 }
@@ -388,8 +394,11 @@ impl Lead<'_> {
             }
             TurnChange::Ends => None,
         };
-        // Behind a reset nothing is written: the next append looks for its generation anew.
-        self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);
+        if let Some(mut closed) = self.writer.take_if(|writer| writer.row().state == SessionState::Closed) {
+            // Behind a reset nothing is written: the next append looks for its generation anew. What the reset says stands: that
+            // somebody else has changed the file, whoever opens it next finds out.
+            closed.cut_padding().ok();
+        }
         Ok(receipts)
     }
 
@@ -489,11 +498,17 @@ impl Lead<'_> {
         if let Err(error @ CommitError::Poisoned { .. }) = sealed {
             return Err(self.failed(error));
         }
+        self.cut_padding()?;
         if let Some(writer) = self.writer.take() {
             self.inner.fold(&self.slot.key, writer.row());
         }
         // A seal that found no room is no loss, but a full disk is worth telling.
         sealed.map_err(|error| self.failed(error))
+    }
+
+    fn cut_padding(&mut self) -> Result<(), Error> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(()) };
+        writer.cut_padding().map_err(|error| self.failed(error))
     }
 
     fn fold_if_durable(&self) {

@@ -15,7 +15,9 @@ pub(crate) enum Job {
     Decide(Decide),
     /// Make everything durable.
     Flush,
-    /// Make everything durable, seal, let go of the lock.
+    /// Cut the padding of a session that stays open although it is idle.
+    CutPadding,
+    /// Make everything durable, seal, cut the padding, let go of the lock.
     Release,
 }
 

@@ -8,9 +8,10 @@ use crate::atomic::Durability;
 use crate::error::Error;
 use crate::format::RECORD_BYTES_MAX_DEFAULT;
 use crate::fs::{Fs, OsFs};
-use crate::layout::Layout;
+use crate::layout::{Layout, Padding};
 use crate::store::Store;
 use crate::store::inner::Inner;
+use crate::transcript::padding;
 
 /// Options of a store; every one has a default.
 ///
@@ -31,6 +32,7 @@ pub struct Options {
     pub(crate) registry_save_delay: Duration,
     pub(crate) file_mode: u32,
     pub(crate) dir_mode: u32,
+    pub(crate) padding: Padding,
     pub(crate) fs: Arc<dyn Fs>,
 }
 
@@ -45,6 +47,7 @@ impl Default for Options {
             registry_save_delay: Duration::from_secs(1),
             file_mode: 0o600,
             dir_mode: 0o700,
+            padding: padding::DEFAULT,
             fs: Arc::new(OsFs),
         }
     }
@@ -53,7 +56,7 @@ impl Default for Options {
 /// Leaves half of the descriptors that the process may open to everybody else.
 fn open_writers_default() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit / 4).unwrap_or(usize::MAX).clamp(1, 128)
+    usize::try_from(limit / 4).unwrap_or(usize::MAX).clamp(1, 512)
 }
 
 impl Options {
@@ -74,9 +77,9 @@ impl Options {
         self
     }
 
-    /// Sets how many sessions are held open for writing at once, each with two descriptors; by default 128, or a quarter of
-    /// what the process may open if that is less; at least 1. The
-    /// one idle for the longest is closed first. More can be open while more than that commit at the same moment.
+    /// Sets how many sessions are held open for writing at once, each with two descriptors; by default 512, or a quarter of
+    /// what the process may open if that is less (256 with the usual limit of 1024); at least 1. The one idle for the longest is
+    /// closed first. More can be open while more than that commit at the same moment.
     pub fn open_writers_max(mut self, count: usize) -> Self {
         self.open_writers_max = count.max(1);
         self
@@ -105,6 +108,15 @@ impl Options {
     /// Sets the permission bits of new files and folders, whatever the umask; 0600 and 0700 by default.
     pub fn modes(mut self, file: u32, folder: u32) -> Self {
         (self.file_mode, self.dir_mode) = (file, folder);
+        self
+    }
+
+    /// Sets after how many durable commits in quick succession a session's transcript is padded ahead with tabs, which later
+    /// commits overwrite, and by how many bytes at most; 16 commits and 256 KiB by default, never with 0 bytes. On a file system
+    /// with a journal an append then costs one flush of the disk instead of two. The padding is cut when the session goes idle
+    /// or is closed.
+    pub fn padding(mut self, after_commits: u32, bytes_max: u64) -> Self {
+        self.padding = Padding { after_commits, bytes_max };
         self
     }
 
@@ -141,6 +153,12 @@ impl Options {
     }
 
     fn layout(&self, path: &Path) -> Layout {
-        Layout { fs: Arc::clone(&self.fs), root: path.to_owned(), file_mode: self.file_mode, dir_mode: self.dir_mode }
+        Layout {
+            fs: Arc::clone(&self.fs),
+            root: path.to_owned(),
+            file_mode: self.file_mode,
+            dir_mode: self.dir_mode,
+            padding: self.padding,
+        }
     }
 }

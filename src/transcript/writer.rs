@@ -20,10 +20,11 @@ use crate::record::{Info, NewRecord};
 use crate::registry::Row;
 use crate::timestamp::Timestamp;
 use crate::transcript::ids::{Found, Ids};
+use crate::transcript::padding::Heat;
 use crate::transcript::source::{Source, to_u64};
 
-/// A buffer that grew beyond this for one large record is not kept.
-const BUFFER_KEPT_BYTES: usize = 2 * COMMIT_BYTES_MAX;
+/// A buffer that grew beyond this, for a large record or for padding, is not kept: every open session has one.
+const BUFFER_KEPT_BYTES: usize = 64 * 1024;
 
 /// Where a record was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub(crate) struct Writer {
     /// Records of the last fdatasync: a seal proves them if they are more than one.
     last_commit_records: u64,
     buffer: Vec<u8>,
+    heat: Heat,
+    /// Where the file ends: behind its content, and behind the padding if there is any.
+    file_end: u64,
     /// The ids in the file, once somebody asked for one.
     ids: Option<Ids>,
     /// Set by the first failure that leaves the disk's content open.
@@ -75,8 +79,9 @@ impl Writer {
         row: Row,
     ) -> Result<Self, PathError> {
         let identity = file.stat().context("stat", &path)?.identity;
-        let durable_seq = row.last_seq;
+        let (durable_seq, file_end) = (row.last_seq, row.length_bytes);
         let layout = layout.clone();
+        let heat = Heat::new(layout.padding);
         Ok(Self {
             layout,
             file,
@@ -88,6 +93,8 @@ impl Writer {
             durable_seq,
             last_commit_records: 0,
             buffer: Vec::new(),
+            heat,
+            file_end,
             ids: None,
             poisoned: false,
         })
@@ -139,6 +146,10 @@ impl Writer {
         &self.row
     }
 
+    pub(crate) fn is_padded(&self) -> bool {
+        self.file_end > self.row.length_bytes
+    }
+
     pub(crate) fn durable_seq(&self) -> u64 {
         self.durable_seq
     }
@@ -150,7 +161,8 @@ impl Writer {
 
     /// Writes the first of `records`, as many as one commit takes (at least one), and makes them durable if `sync`.
     ///
-    /// One `pwrite` and, with `sync`, one `fdatasync`. Cost otherwise: two `lstat` and an `fstat`.
+    /// One `pwrite` and, with `sync`, one `fdatasync`. Cost otherwise: two `lstat`, and a `pread` of the padding that is
+    /// overwritten. A hot session's records come with padding behind them when there is none left.
     pub(crate) fn commit(
         &mut self,
         records: &[&NewRecord],
@@ -175,14 +187,26 @@ impl Writer {
             }
             written.push(encode_record(&mut buffer, self.seed, &mut row, self.durable_seq, record, now, before.0));
         }
-        let result = self.file.write_at(&buffer, before.0);
-        let complete = result.as_ref().is_ok_and(|count| *count == buffer.len());
+        let content_bytes = buffer.len();
+        let file_end = self.pad(&mut buffer, row.length_bytes, sync);
+        let written_end = before.0.saturating_add(to_u64(buffer.len()));
+        let result = self.check_padding(written_end).map(|()| self.file.write_at(&buffer, before.0));
+        buffer.clear();
         buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.buffer = buffer;
-        if !complete {
+        match result? {
+            Ok(count) if count >= content_bytes => {
+                self.file_end = self.file_end.max(before.0.saturating_add(to_u64(count)));
+                if self.file_end < file_end {
+                    // No room for the padding: the records stand, and the next commit finds out whether there is more for them.
+                    self.heat.cool();
+                }
+            }
             // A short write is what a full disk gives before it says ENOSPC.
-            let error = result.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
-            return Err(self.roll_back(before, row.last_seq, error));
+            result => {
+                let error = result.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
+                return Err(self.roll_back(before, row.last_seq, error));
+            }
         }
         self.row = row;
         if let Some(ids) = &mut self.ids {
@@ -191,9 +215,61 @@ impl Writer {
             }
         }
         if sync {
+            self.heat.note(now.unix_ms());
             self.sync_ours()?;
         }
         Ok(written)
+    }
+
+    /// Lays padding behind the records in `buffer` if they end behind what was laid before. Only durable commits are worth it.
+    fn pad(&mut self, buffer: &mut Vec<u8>, content_end: u64, sync: bool) -> u64 {
+        if content_end <= self.file_end || !sync {
+            return self.file_end.max(content_end);
+        }
+        let file_end = self.heat.lay(content_end);
+        let padding_bytes = usize::try_from(file_end.saturating_sub(content_end)).unwrap_or(0);
+        buffer.resize(buffer.len().saturating_add(padding_bytes), b'\t');
+        file_end
+    }
+
+    /// Looks whether the padding up to `end` is still there, behind our last newline: what is to be overwritten or cut is ours.
+    fn check_padding(&mut self, end: u64) -> Result<(), CommitError> {
+        let (at, end) = (self.row.length_bytes, end.min(self.file_end));
+        if end <= at {
+            return Ok(());
+        }
+        let mut from = at.saturating_sub(1);
+        let mut bytes = [0; 4096];
+        while from < end {
+            let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
+            let read = self.file.read_at(bytes.get_mut(..wanted).unwrap_or_default(), from);
+            let count = read.map_err(|error| self.poison_with(self.row.last_seq, "read the padding of", error))?;
+            let newline = usize::from(from < at);
+            let read = bytes.get(..count).unwrap_or_default();
+            let is_ours = count > newline && read.iter().take(newline).all(|byte| *byte == b'\n');
+            if !is_ours || !read.iter().skip(newline).all(|byte| *byte == b'\t') {
+                return Err(
+                    self.poison(self.row.last_seq, std::io::Error::other("the padding was changed by someone else"))
+                );
+            }
+            from = from.saturating_add(to_u64(count));
+        }
+        Ok(())
+    }
+
+    /// Cuts the padding: a quiet transcript is plain JSON lines to its last byte. Needs no fsync, since padding is no content:
+    /// where it comes back, or can not be cut, readers skip it and the next writer cuts it.
+    pub(crate) fn cut_padding(&mut self) -> Result<(), CommitError> {
+        if self.is_padded() {
+            // Somebody else's bytes are not cut.
+            self.check_ours()?;
+            self.check_padding(self.file_end)?;
+            if self.file.set_len(self.row.length_bytes).is_ok() {
+                self.file_end = self.row.length_bytes;
+            }
+        }
+        self.heat.cool();
+        Ok(())
     }
 
     /// Looks for the record that was written with this record's id, durable or not. The first look reads the transcript.
@@ -250,9 +326,7 @@ impl Writer {
         let problem = match &named {
             Err(_) => Some("the transcript can not be found any more"),
             Ok(stat) if stat.identity != self.identity => Some("the transcript was replaced by another file"),
-            Ok(stat) if stat.length_bytes != self.row.length_bytes => {
-                Some("the transcript was changed by someone else")
-            }
+            Ok(stat) if stat.length_bytes != self.file_end => Some("the transcript was changed by someone else"),
             Ok(_) => match self.lock.is_held() {
                 Ok(true) => None,
                 _ => Some("the lock file was removed"),
@@ -274,6 +348,8 @@ impl Writer {
         let undone = self.file.set_len(length_bytes).and_then(|()| self.file.sync_data());
         match undone {
             Ok(()) => {
+                self.file_end = length_bytes;
+                self.heat.cool();
                 // The fdatasync covered earlier unsynced records too.
                 if self.durable_seq < last_seq {
                     self.last_commit_records = last_seq.saturating_sub(self.durable_seq);

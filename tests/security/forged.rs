@@ -92,7 +92,8 @@ fn hostile_bodies_are_kept_byte_for_byte() {
     let mut expected = vec!["1".to_owned()];
     for _ in 0..3 {
         let text = fs::read_to_string(transcript(folder.path(), "k", 1)).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
+        // Behind the records of a session that is written to in bursts stands padding.
+        let lines: Vec<&str> = text.trim_end_matches('\t').lines().collect();
         let seed = forge::stored(lines[0]);
         let seq = u64::try_from(lines.len()).unwrap();
         for body in hostile(seed, (seq, seq - 1, forge::stored(lines[lines.len() - 1])), lines[1]) {

@@ -14,9 +14,11 @@ use super::forget::Forget;
 use super::model::Model;
 use super::program::{Body, Step, What};
 use super::turns::{Change, Turns};
-use super::{STORE, Tally, World, options};
+use super::{STORE, Tally, UNPADDED, World};
 
 const SESSIONS: usize = 2;
+/// Each program runs without padding and with some that is laid by every commit that has none left, over a sector's end.
+const PADDINGS: [(u32, u64); 2] = [UNPADDED, (0, 700)];
 
 /// What a program is made of: two sessions, two processes.
 fn alphabet() -> Vec<Step> {
@@ -64,8 +66,10 @@ pub fn run(steps: u32, recovery_steps: u32, jobs: usize) -> Result<Tally, String
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(story) = all.program(program) {
-                        broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(story);
+                    for padding in PADDINGS {
+                        if let Err(story) = all.program(program, padding) {
+                            broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(story);
+                        }
                     }
                     if broken.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                         return;
@@ -89,23 +93,23 @@ struct Search {
 }
 
 impl Search {
-    fn program(&self, program: &[usize]) -> Result<(), String> {
+    fn program(&self, program: &[usize], padding: (u32, u64)) -> Result<(), String> {
         let steps: Vec<_> = program.iter().map(|at| self.alphabet[*at].clone()).collect();
         let story = |broken: String| {
             let lines: Vec<_> = steps
                 .iter()
                 .map(|step| format!("  process {} key {} {:?}", step.process, step.key, step.what))
                 .collect();
-            format!("{}\n{broken}", lines.join("\n"))
+            format!("padding {padding:?}\n{}\n{broken}", lines.join("\n"))
         };
-        let mut world = World { models: vec![Model::default(); SESSIONS], ..World::new() };
-        let mut stores: [Option<Store>; 2] = [options(&world.fs).open(STORE).ok(), None];
+        let mut world = World { models: vec![Model::default(); SESSIONS], padding, ..World::new() };
+        let mut stores: [Option<Store>; 2] = [world.options().open(STORE).ok(), None];
         let Some((last, first)) = steps.split_last() else { return Ok(()) };
         let mut turns = Turns::new();
         let mut run = |world: &mut World, step: &Step| {
             let store = &mut stores[step.process];
             if store.is_none() {
-                *store = options(&world.fs).open(STORE).ok();
+                *store = world.options().open(STORE).ok();
             }
             world.step(store, &mut turns, step)
         };

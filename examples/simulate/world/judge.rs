@@ -7,7 +7,7 @@ use sesslog::{Durability, Progress, RebuildOptions, Severity, Store, VerifyOptio
 
 use super::model::{self, Submitted};
 use super::program::{self, Body};
-use super::{KEYS, STORE, Tally, World, options};
+use super::{KEYS, STORE, Tally, World};
 
 impl World {
     /// Opens what a crash left, perhaps crashes or fails again on the way, and compares.
@@ -43,7 +43,7 @@ impl World {
         if power {
             self.fs.cut_power_at(Some(self.fs.operations() + chance.below(40)));
         }
-        if let Ok(store) = options(&self.fs).open(STORE) {
+        if let Ok(store) = self.options().open(STORE) {
             if chance.one_in(2) {
                 store.rebuild_index(RebuildOptions::new().jobs(1), &Progress::default()).ok();
             }
@@ -71,7 +71,7 @@ impl World {
     /// What a reader sees before anyone recovers: no pure crash is damage, and looking changes nothing.
     pub(super) fn look(&mut self) -> Result<(), String> {
         let before = self.fs.hash();
-        let Ok(reader) = options(&self.fs).open_read_only(STORE) else { return Ok(()) };
+        let Ok(reader) = self.options().open_read_only(STORE) else { return Ok(()) };
         let report = reader.verify(&VerifyOptions::new().deep(true).jobs(1), &Progress::default());
         let report = report.map_err(|error| format!("verify: {error}"))?;
         if report.worst() == Some(Severity::Damage) {
@@ -96,7 +96,7 @@ impl World {
     /// The owner opens every session, appends, and what it finds is promised from then on.
     pub(super) fn go_on(&mut self, thorough: bool, tally: &mut Tally) -> Result<(), String> {
         let before = model::transcripts(&self.fs);
-        let store = options(&self.fs).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self.options().open(STORE).map_err(|error| format!("open: {error}"))?;
         for (number, key) in KEYS.iter().enumerate().take(self.models.len()) {
             let session = store.session(key).map_err(|error| error.to_string())?;
             let (body, record) = self.record(&session, Body::Letters(20));
@@ -129,7 +129,7 @@ impl World {
         }
         store.close().map_err(|error| format!("close: {error}"))?;
         let saved = model::registry(&self.fs);
-        let store = options(&self.fs).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self.options().open(STORE).map_err(|error| format!("open: {error}"))?;
         store.rebuild_index(RebuildOptions::new().jobs(1), &Progress::default()).map_err(|error| error.to_string())?;
         if model::registry(&self.fs) != saved {
             return Err(format!("close and rebuild differ:\n{saved}\n{}", model::registry(&self.fs)));

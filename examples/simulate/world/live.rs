@@ -10,11 +10,12 @@ use super::forget::Forget;
 use super::model::{self, Submitted};
 use super::program::{Body, Life, Step, What};
 use super::turns::{Turns, in_doubt};
-use super::{KEYS, STORE, Tally, World, options};
+use super::{KEYS, STORE, Tally, World};
 
 impl World {
     /// Runs a life until its end or the power's.
     pub(super) fn live(&mut self, life: &Life, tally: &mut Tally) -> Result<(), String> {
+        self.padding = life.padding;
         let from = self.fs.operations();
         self.fs.cut_power_at(life.power.map(|after| from + after));
         for (op, number, fault) in &life.faults {
@@ -27,7 +28,7 @@ impl World {
         let mut stores: Vec<Option<Store>> = Vec::new();
         let mut turns = Turns::new();
         for max in &life.writers_max {
-            stores.push(options(&self.fs).open_writers_max(*max).open(STORE).ok());
+            stores.push(self.options().open_writers_max(*max).open(STORE).ok());
         }
         for step in &life.steps {
             if let Some(store) = stores.get_mut(step.process) {
@@ -45,7 +46,7 @@ impl World {
 
     pub(super) fn step(&mut self, process: &mut Option<Store>, turns: &mut Turns, step: &Step) -> Result<(), String> {
         let Some(store) = process else {
-            *process = options(&self.fs).open(STORE).ok();
+            *process = self.options().open(STORE).ok();
             return Ok(());
         };
         let (number, key) = (step.key, KEYS[step.key]);
@@ -113,7 +114,7 @@ impl World {
                 if !store.close().is_ok_and(|flushed| flushed.failures.is_empty()) {
                     self.models.iter_mut().for_each(|model| model.failed = true);
                 }
-                *process = options(&self.fs).open(STORE).ok();
+                *process = self.options().open(STORE).ok();
             }
         }
         Ok(())
@@ -121,7 +122,7 @@ impl World {
 
     fn look_beside_writers(&mut self) -> Result<(), String> {
         let before = self.fs.hash();
-        if let Ok(reader) = options(&self.fs).open_read_only(STORE) {
+        if let Ok(reader) = self.options().open_read_only(STORE) {
             let report = reader.verify(&VerifyOptions::new().jobs(1), &Progress::default());
             if let Ok(report) = report
                 && report.worst() == Some(Severity::Damage)

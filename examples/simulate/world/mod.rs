@@ -27,6 +27,7 @@ use program::Program;
 
 pub const KEYS: [&str; 3] = ["telegram:1", "A", "a"];
 const STORE: &str = "/store";
+const UNPADDED: (u32, u64) = (0, 0);
 /// For each crash that is recovered, so many are only looked at: by a reader, by verify, against what was promised.
 const LOOKS: u64 = 3;
 
@@ -78,6 +79,8 @@ struct World {
     /// Of each session the last batch that had ids, to be tried again.
     last: Vec<Vec<(String, NewRecord)>>,
     next_body: u64,
+    /// When and how far transcripts are padded ahead.
+    padding: (u32, u64),
     /// What happened, in words, if anyone wants to know.
     story: Option<Vec<String>>,
 }
@@ -85,7 +88,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let (models, last) = (vec![Model::default(); KEYS.len()], vec![Vec::new(); KEYS.len()]);
-        Self { fs: SimFs::new(), models, forks: Vec::new(), last, next_body: 0, story: None }
+        Self { fs: SimFs::new(), models, forks: Vec::new(), last, next_body: 0, padding: UNPADDED, story: None }
+    }
+
+    fn options(&self) -> Options {
+        // Nothing happens by the clock: what runs is what the program says.
+        let never = Duration::MAX;
+        let (after_commits, bytes_max) = self.padding;
+        let options = Options::new().file_system(Arc::new(self.fs.clone())).idle_release(never);
+        options.registry_save_delay(never).padding(after_commits, bytes_max)
     }
 
     /// The same on a disk of its own.
@@ -156,10 +167,4 @@ fn run_program(program: &Program, crashes: u64, tell: bool) -> Result<Tally, Str
         world = survivor.unwrap_or(world);
     }
     Ok(tally)
-}
-
-fn options(fs: &SimFs) -> Options {
-    // Nothing happens by the clock: what runs is what the program says.
-    let never = Duration::MAX;
-    Options::new().file_system(Arc::new(fs.clone())).idle_release(never).registry_save_delay(never)
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use sesslog::sim::{Chance, SimFault, SimOp};
 use sesslog::{Durability, Outcome};
 
-use super::KEYS;
 use super::forget::Forget;
 use super::turns::Change;
+use super::{KEYS, UNPADDED};
 
 pub const OPS: [SimOp; 11] = [
     SimOp::Open,
@@ -36,6 +36,8 @@ pub struct Program {
 pub struct Life {
     /// Of each process the number of sessions that it holds open at most.
     pub writers_max: Vec<usize>,
+    /// After how many commits transcripts are padded ahead, and by how many bytes at most.
+    pub padding: (u32, u64),
     /// The power goes after so many operations of the disk, wherever the program is.
     pub power: Option<u64>,
     /// Operations that fail: which of its kind, 0 for every one.
@@ -123,8 +125,18 @@ impl Life {
         }
         let processes = 1 + chance.below(2);
         let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
+        let padding = pick(chance, &[UNPADDED, UNPADDED, (0, 700), (0, 5000), (2, 1500), (1, 40_000)]);
         let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
-        Self { writers_max, power, faults, steps, dies: chance.one_in(2), power_stays, seed: chance.next_u64() }
+        Self {
+            writers_max,
+            padding,
+            power,
+            faults,
+            steps,
+            dies: chance.one_in(2),
+            power_stays,
+            seed: chance.next_u64(),
+        }
     }
 
     /// One change smaller, in as many ways as there are.
@@ -154,6 +166,9 @@ impl Life {
         }
         if self.writers_max.iter().any(|max| *max < KEYS.len()) {
             add(&|life| life.writers_max.iter_mut().for_each(|max| *max = KEYS.len()));
+        }
+        if self.padding != UNPADDED {
+            add(&|life| life.padding = UNPADDED);
         }
         if self.power_stays {
             add(&|life| life.power_stays = false);
@@ -277,8 +292,9 @@ impl fmt::Display for Program {
         for (number, life) in self.lives.iter().enumerate() {
             writeln!(
                 f,
-                "life {number}: open sessions at most {:?}, faults {:?}, power {:?}, {} at the end",
+                "life {number}: open sessions at most {:?}, padding {:?}, faults {:?}, power {:?}, {} at the end",
                 life.writers_max,
+                life.padding,
                 life.faults,
                 life.power,
                 match (life.power_stays, life.dies) {

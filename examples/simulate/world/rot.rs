@@ -9,7 +9,7 @@ use sesslog::{NewRecord, Progress, SessionKey, Severity, Store, VerifyOptions};
 use super::model::{self, Found};
 use super::program::{self, size};
 use super::turns::Status;
-use super::{KEYS, STORE, Tally, World, options};
+use super::{KEYS, STORE, Tally, World};
 
 /// One broken promise of the disk.
 struct Rot {
@@ -49,7 +49,7 @@ impl World {
 
     /// Damage is named, every record whose line was not touched can still be read, and an append is refused.
     fn judge_damage(&mut self, rot: &Rot) -> Result<Vec<Found>, String> {
-        let store = options(&self.fs).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self.options().open(STORE).map_err(|error| format!("open: {error}"))?;
         let report = verify(&store)?;
         if report.worst() != Some(Severity::Damage) {
             return Err(format!("is no damage: {:?}", report.findings));
@@ -78,7 +78,11 @@ impl World {
     fn append_to_damage(&self, rot: &Rot) -> Result<(), String> {
         let fs = self.fs.fork();
         let before = model::transcripts(&fs);
-        let store = options(&fs).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self
+            .options()
+            .file_system(std::sync::Arc::new(fs.clone()))
+            .open(STORE)
+            .map_err(|error| format!("open: {error}"))?;
         let session = store.session(KEYS[rot.key]).map_err(|error| error.to_string())?;
         let refused = session.append(NewRecord::json("0").map_err(|error| error.to_string())?).is_err();
         match refused {
@@ -95,7 +99,7 @@ impl World {
         if chance.one_in(2) && !self.fail_a_repair(rot, chance, tally)? {
             return Ok(false);
         }
-        let store = options(&self.fs).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self.options().open(STORE).map_err(|error| format!("open: {error}"))?;
         let session = store.session(key).map_err(|error| error.to_string())?;
         store.repair(session.key(), None, false).map_err(|error| error.to_string())?;
         tally.repaired += 1;
@@ -141,7 +145,7 @@ impl World {
             let (op, number, fault) = program::fault(chance);
             self.fs.fail(op, number, fault);
         }
-        let store = options(&self.fs).open(STORE);
+        let store = self.options().open(STORE);
         if let Ok(store) = &store
             && let Ok(session) = store.session(KEYS[rot.key])
         {
@@ -158,7 +162,7 @@ impl World {
         }
         let files = model::transcripts(&self.fs);
         let file = files.iter().find(|(path, _)| *path == rot.path).map(|(_, bytes)| bytes);
-        let reader = options(&self.fs).open_read_only(STORE).map_err(|error| format!("open: {error}"))?;
+        let reader = self.options().open_read_only(STORE).map_err(|error| format!("open: {error}"))?;
         let report = verify(&reader)?;
         match (file == Some(&rot.new), report.worst() == Some(Severity::Damage)) {
             (false, true) => Err(format!("cut short, it left a file of its own: {:?}", report.findings)),
