@@ -259,6 +259,16 @@ pub enum Error {
         /// The first of them.
         first_seq: Option<u64>,
     },
+    /// Too much was submitted and is not written yet; nothing of this was.
+    #[error(
+        "{limit_bytes} bytes of submitted records wait to be written: await some of them, then submit to {key:?} again"
+    )]
+    QueueFull {
+        /// The session.
+        key: SessionKey,
+        /// What may wait ([`Options::queue_bytes_max`](crate::Options::queue_bytes_max)).
+        limit_bytes: u64,
+    },
     /// The store is being drained: no turn begins.
     #[error("store is being drained, no turn begins")]
     Draining,

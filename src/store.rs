@@ -1,6 +1,7 @@
 //! The public face: options, the store, its sessions.
 
 pub(crate) mod commit;
+pub(crate) mod committers;
 pub(crate) mod compare;
 pub(crate) mod drain;
 pub(crate) mod folder;
@@ -13,9 +14,11 @@ pub(crate) mod marks;
 pub(crate) mod options;
 pub(crate) mod resumes;
 pub(crate) mod session;
+pub(crate) mod slot;
 pub(crate) mod submit;
 pub(crate) mod turns;
 pub(crate) mod view;
+pub(crate) mod waiter;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use inner::Inner;
 pub use options::Options;
 pub use resumes::{MarkedRecent, Resumable};
 pub use session::{ReadOptions, Session};
+pub use submit::Pending;
 pub use turns::Turn;
 pub use view::{Context, Summary, Undone};
 

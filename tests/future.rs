@@ -72,18 +72,18 @@ fn a_conversation_without_a_runtime() {
     let session = store.session("a").unwrap();
     let work = async {
         let turn = session.begin_turn_async(vec![record("question")]).await?;
-        let receipt = turn.append_async(record("thinking")).await?;
-        assert!(receipt.durable && receipt.seq == 3);
+        let receipt = turn.submit(record("thinking")).await?;
+        assert!(receipt[0].durable && receipt[0].seq == 3);
         turn.finish_async(Outcome::Success, vec![record("answer")]).await?;
-        session.append_batch_async(vec![record("one"), record("two")]).await?;
-        session.append_async(record("three")).await
+        session.submit_batch(vec![record("one"), record("two")]).await?;
+        session.submit(record("three")).await
     };
     let (last, polls) = block_on(work);
-    assert_eq!(last.unwrap().seq, 8);
+    assert_eq!(last.unwrap()[0].seq, 8);
     assert!(polls <= 6, "one wake a call: {polls}");
     assert_eq!(bodies(&session).len(), 6);
     assert_eq!(session.row().unwrap().state, SessionState::Open);
-    check(&session.append_async(record("unseen")));
+    check(&session.submit(record("unseen")));
     check(&store.drain_async(Duration::ZERO, "", vec![]));
 }
 
@@ -98,7 +98,7 @@ fn errors_are_those_of_the_call() {
     let long = "x".repeat(4097);
     assert!(matches!(block_on(store.drain_async(Duration::ZERO, long, vec![])).0, Err(Error::MarkTooLong { .. })));
     store.close().unwrap();
-    assert!(matches!(block_on(session.append_async(record("late"))).0, Err(Error::Closed)));
+    assert!(matches!(block_on(session.submit(record("late"))).0, Err(Error::Closed)));
 }
 
 #[test]
@@ -108,9 +108,9 @@ fn the_one_that_loses_a_race_goes_on() {
     let turn = session.begin_turn(vec![]).unwrap();
     // The drain waits for the turn, which nobody finishes.
     let drain = store.drain_async(Duration::from_secs(600), "restart", vec![]);
-    let append = turn.append_async(record("beside the drain"));
+    let append = turn.submit(record("beside the drain"));
     let (won, _) = block_on(race(append, drain));
-    assert!(matches!(won, Ok(Ok(receipt)) if receipt.durable));
+    assert!(matches!(won, Ok(Ok(receipts)) if receipts[0].durable));
     // Nobody listens to the drain any more. It was made all the same.
     while session.row().unwrap().status.pending.is_none() {
         std::thread::yield_now();
@@ -164,12 +164,12 @@ fn whoever_asked_last_is_woken() {
 fn many_at_once_share_commits_and_are_all_there() {
     let (_folder, store) = world();
     let session = store.session("a").unwrap();
-    let mut submitted: Vec<_> = (0..64).map(|number| session.append_async(common::numbered(number))).collect();
+    let mut submitted: Vec<_> = (0..64).map(|number| session.submit(common::numbered(number))).collect();
     let mut seqs: Vec<_> = Vec::new();
     let all = poll_fn(|context| {
         submitted.retain_mut(|one| match Pin::new(one).poll(context) {
             Poll::Ready(receipt) => {
-                seqs.push(receipt.unwrap().seq);
+                seqs.push(receipt.unwrap()[0].seq);
                 false
             }
             Poll::Pending => true,

@@ -1,186 +1,25 @@
-//! Group commit: one leader a session, everyone else waits for it or for the next.
-//!
-//! Whoever finds no leader becomes it, takes all that is queued, and commits it as one write and one fdatasync; what arrives
-//! meanwhile forms the next commit. The slot's mutex is held only to queue and to hand out results, never across I/O, so no
-//! session waits for another. Invariant: every queued job gets exactly one answer, also when the leader panics.
+//! A leader at work: what was asked of a session, done as few commits as the order allows.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::atomic::Durability;
 use crate::error::Error;
 use crate::fs::PathError;
-use crate::key::SessionKey;
 use crate::record::{Head, NewRecord, Receipt};
 use crate::status::SessionState;
 use crate::store::group::{self, Append, waiting};
 use crate::store::inner::{Inner, Opened, Unborn};
 use crate::store::job::{Again, Decide, Done, Job, TurnChange, TurnId};
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::store::slot::{Held, Kept, Slot};
+use crate::store::waiter::{Answer, Waiter};
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::{CommitError, Writer, Written};
 
-type Answer = Result<Done, Error>;
-
-/// One key of a store, open for writing or not.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) key: SessionKey,
-    state: Mutex<State>,
-    changed: Condvar,
-    /// When the session was last written to, by the store's count of milliseconds.
-    last_used_ms: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    queue: Vec<(u64, Job)>,
-    answers: HashMap<u64, Answer>,
-    next_ticket: u64,
-    /// A leader is at work; it has the writer.
-    led: bool,
-    writer: Option<Box<Writer>>,
-    /// Generation and highest durable seq of the writer, for readers while a leader has it.
-    durable: Option<(u64, u64)>,
-    unsynced: u64,
-    poisoned: Option<Error>,
-    /// The turn that this process runs: as long as it does, the session is not let go of.
-    turn: Option<TurnId>,
-}
-
-impl Slot {
-    pub(crate) fn new(key: SessionKey) -> Self {
-        Self { key, state: Mutex::default(), changed: Condvar::new(), last_used_ms: AtomicU64::new(0) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic runs while the mutex is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn last_used_ms(&self) -> u64 {
-        self.last_used_ms.load(Ordering::Relaxed)
-    }
-
-    /// Returns generation and highest durable seq of the open writer.
-    pub(crate) fn durable_seq(&self) -> Option<(u64, u64)> {
-        self.lock().durable
-    }
-
-    /// Returns the turn that this process runs.
-    pub(crate) fn turn(&self) -> Option<TurnId> {
-        self.lock().turn
-    }
-
-    /// This process runs that turn no more.
-    pub(crate) fn leave_turn(&self, turn: TurnId) {
-        let mut state = self.lock();
-        if state.turn == Some(turn) {
-            state.turn = None;
-        }
-    }
-
-    /// Submits a change, and returns the receipts of what was appended.
-    pub(crate) fn decide(&self, inner: &Inner, decide: Decide) -> Result<Vec<Receipt>, Error> {
-        match self.submit(inner, Job::Decide(decide))? {
-            Done::Appended(receipts) => Ok(receipts),
-            Done::Flushed(_) | Done::Released => Ok(Vec::new()),
-        }
-    }
-
-    /// Lets go of a poisoned writer's verdict.
-    pub(crate) fn forget_poisoned(&self, inner: &Inner) {
-        let mut state = self.lock();
-        if state.poisoned.take().is_some() {
-            inner.writer_closed(self);
-        }
-    }
-
-    /// Says whether a flush would have something to do.
-    pub(crate) fn has_unsynced(&self) -> bool {
-        let state = self.lock();
-        // What a poisoned session has in doubt is no flush's to hide.
-        state.unsynced > 0 || state.led || !state.queue.is_empty() || state.poisoned.is_some()
-    }
-
-    /// Flushes, and returns how many records became durable by it.
-    pub(crate) fn flush(&self, inner: &Inner) -> Result<u64, Error> {
-        match self.submit(inner, Job::Flush)? {
-            Done::Flushed(count) => Ok(count),
-            Done::Appended(_) | Done::Released => Ok(0),
-        }
-    }
-
-    /// Queues a job and waits for its answer, as leader if there is none.
-    pub(crate) fn submit(&self, inner: &Inner, job: Job) -> Answer {
-        let mut state = self.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket = ticket.wrapping_add(1);
-        state.queue.push((ticket, job));
-        loop {
-            if let Some(answer) = state.answers.remove(&ticket) {
-                return answer;
-            }
-            state = if state.led {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.lead(inner, state)
-            };
-        }
-    }
-
-    /// Releases the session if nobody is using it; never waits. One with an open turn stays, but its padding is cut.
-    pub(crate) fn release_if_idle(&self, inner: &Inner) -> Result<bool, Error> {
-        let mut state = self.lock();
-        let Some(writer) = state.writer.as_ref().filter(|_| !state.led && state.queue.is_empty()) else {
-            return Ok(false);
-        };
-        let job = match state.turn {
-            None => Job::Release,
-            Some(_) if writer.is_padded() => Job::CutPadding,
-            Some(_) => return Ok(false),
-        };
-        let is_release = matches!(job, Job::Release);
-        let ticket = state.next_ticket;
-        state.next_ticket = ticket.wrapping_add(1);
-        state.queue.push((ticket, job));
-        let mut state = self.lead(inner, state);
-        state.answers.remove(&ticket).unwrap_or(Ok(Done::Released)).map(|_| is_release)
-    }
-
-    /// Does everything that is queued.
-    fn lead<'slot>(&'slot self, inner: &Inner, mut state: MutexGuard<'slot, State>) -> MutexGuard<'slot, State> {
-        let jobs = std::mem::take(&mut state.queue);
-        let tickets = jobs.iter().map(|(ticket, _)| *ticket).collect();
-        let writer = state.writer.take();
-        let poisoned = state.poisoned.clone();
-        let turn = state.turn;
-        state.led = true;
-        drop(state);
-        let found_poisoned = poisoned.is_some();
-        let answers = HashMap::new();
-        let mut lead = Lead {
-            slot: self,
-            inner,
-            writer,
-            poisoned,
-            found_poisoned,
-            turn,
-            left: turn,
-            tickets,
-            answers,
-            finished: false,
-        };
-        lead.run(jobs);
-        lead.finished = true;
-        self.last_used_ms.store(inner.now_ms(), Ordering::Relaxed);
-        drop(lead);
-        self.lock()
-    }
-}
+/// Who waits for a job, and what keeps the store open for it.
+type Waiting = (Arc<Waiter>, Option<Kept>);
 
 /// A leader at work. On drop, also by a panic, everyone is answered and the next may lead.
-struct Lead<'a> {
+pub(crate) struct Lead<'a> {
     slot: &'a Slot,
     inner: &'a Inner,
     writer: Option<Box<Writer>>,
@@ -189,57 +28,61 @@ struct Lead<'a> {
     found_poisoned: bool,
     /// The turn as it is, and as this leader found it.
     turn: Option<TurnId>,
-    left: Option<TurnId>,
-    tickets: Vec<u64>,
-    answers: HashMap<u64, Answer>,
+    found_turn: Option<TurnId>,
+    /// In the order of the jobs, and of their answers; none for a job of the leader's own.
+    waiters: Vec<Waiting>,
+    answers: Vec<Option<Answer>>,
     /// Not ended by a panic.
     finished: bool,
+}
+
+impl<'a> Lead<'a> {
+    pub(crate) fn new(slot: &'a Slot, inner: &'a Inner, held: Held, waiters: Vec<Waiting>) -> Self {
+        let Held { writer, poisoned, turn } = held;
+        let found_poisoned = poisoned.is_some();
+        let (answers, finished) = (Vec::new(), false);
+        Self { slot, inner, writer, poisoned, found_poisoned, turn, found_turn: turn, waiters, answers, finished }
+    }
+
+    /// Does a job of the leader's own.
+    pub(crate) fn run_own(&mut self, job: Job) -> Answer {
+        self.run(vec![job]);
+        self.answers.pop().flatten().unwrap_or(Err(Error::Closed))
+    }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         if !self.finished {
             // What the writer was doing is not known.
-            self.writer = None;
             self.poisoned = Some(self.poisoned_error(
                 None,
                 PathError {
                     operation: "finish a commit to",
                     path: self.inner.layout.transcripts(),
-                    source: std::sync::Arc::new(std::io::Error::other("a panic in the writer")),
+                    source: Arc::new(std::io::Error::other("a panic in the writer")),
                 },
             ));
+            self.writer = None;
         }
-        let mut state = self.slot.lock();
-        for ticket in std::mem::take(&mut self.tickets) {
-            let answer = self.answers.remove(&ticket);
-            let fallback = || Err(self.poisoned.clone().unwrap_or(Error::Closed));
-            state.answers.insert(ticket, answer.unwrap_or_else(fallback));
+        let fallback = self.poisoned.clone().unwrap_or(Error::Closed);
+        let held = Held { writer: self.writer.take(), poisoned: self.poisoned.take(), turn: self.turn };
+        // The next leader begins while those of this commit are answered.
+        self.slot.hand_on(self.inner, held, self.found_poisoned, self.found_turn);
+        let mut answers = std::mem::take(&mut self.answers).into_iter();
+        for (waiter, _) in &self.waiters {
+            waiter.answer(answers.next().flatten().unwrap_or_else(|| Err(fallback.clone())));
         }
-        state.durable = self.writer.as_ref().map(|writer| (writer.row().generation, writer.durable_seq()));
-        state.unsynced = self.writer.as_ref().map_or(0, |writer| writer.unsynced());
-        state.writer = self.writer.take();
-        // A reopen takes the verdict away also while a leader goes on to tell it: it must not come back with the leader.
-        let reopened = self.found_poisoned && state.poisoned.is_none();
-        state.poisoned = self.poisoned.take().filter(|_| !reopened);
-        if self.turn != self.left {
-            state.turn = self.turn;
-        }
-        state.led = false;
-        if state.writer.is_none() && state.poisoned.is_none() {
-            // Before anybody else can lead and open the session again.
-            self.inner.writer_closed(self.slot);
-        }
-        drop(state);
-        self.slot.changed.notify_all();
     }
 }
 
 impl Lead<'_> {
-    fn run(&mut self, jobs: Vec<(u64, Job)>) {
+    /// Does all jobs, in their order.
+    pub(crate) fn run(&mut self, jobs: Vec<Job>) {
+        self.answers.resize_with(jobs.len(), || None);
         let mut appends = Vec::new();
         let mut sync = false;
-        for (ticket, job) in jobs {
+        for (ticket, job) in jobs.into_iter().enumerate() {
             match job {
                 Job::Append { records, durability, turn } => {
                     if let Some(turn) = turn {
@@ -247,7 +90,7 @@ impl Lead<'_> {
                             self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
                         }
                         if let Err(error) = self.check_turn(turn) {
-                            self.answers.insert(ticket, Err(error));
+                            self.answer(ticket, Err(error));
                             continue;
                         }
                     }
@@ -258,7 +101,7 @@ impl Lead<'_> {
                 Job::Decide(decide) => {
                     self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
                     let done = self.decide(ticket, decide).map(Done::Appended);
-                    self.answers.insert(ticket, done);
+                    self.answer(ticket, done);
                 }
                 Job::Flush | Job::Release | Job::CutPadding => {
                     self.append_all(std::mem::take(&mut appends), std::mem::take(&mut sync));
@@ -267,11 +110,18 @@ impl Lead<'_> {
                         Job::CutPadding => self.cut_padding().map(|()| Done::Released),
                         _ => self.flush().map(Done::Flushed),
                     };
-                    self.answers.insert(ticket, done);
+                    self.answer(ticket, done);
                 }
             }
         }
         self.append_all(appends, sync);
+        self.finished = true;
+    }
+
+    fn answer(&mut self, ticket: usize, answer: Answer) {
+        if let Some(place) = self.answers.get_mut(ticket) {
+            *place = Some(answer);
+        }
     }
 
     fn append_all(&mut self, mut appends: Vec<Append>, sync: bool) {
@@ -281,7 +131,7 @@ impl Lead<'_> {
         let result = self.append_records(&mut appends, sync);
         for append in appends {
             let ticket = append.ticket;
-            self.answers.insert(ticket, append.answer(&result).map(Done::Appended));
+            self.answer(ticket, append.answer(&result).map(Done::Appended));
         }
     }
 
@@ -349,7 +199,7 @@ impl Lead<'_> {
     }
 
     /// Appends what a change decides on the session as it is now.
-    fn decide(&mut self, ticket: u64, mut decide: Decide) -> Result<Vec<Receipt>, Error> {
+    fn decide(&mut self, ticket: usize, mut decide: Decide) -> Result<Vec<Receipt>, Error> {
         if let Some(error) = &self.poisoned {
             return Err(error.clone());
         }

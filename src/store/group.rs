@@ -10,7 +10,7 @@ use crate::transcript::writer::{Writer, Written};
 
 /// An append on its way through one or more commits.
 pub(crate) struct Append {
-    pub(crate) ticket: u64,
+    pub(crate) ticket: usize,
     records: Vec<NewRecord>,
     receipts: Vec<Receipt>,
     /// Of each record whether it is written already; empty where none has an id.
@@ -19,7 +19,7 @@ pub(crate) struct Append {
 }
 
 impl Append {
-    pub(crate) fn new(ticket: u64, records: Vec<NewRecord>) -> Self {
+    pub(crate) fn new(ticket: usize, records: Vec<NewRecord>) -> Self {
         Self { ticket, records, receipts: Vec::new(), twins: Vec::new(), refused: None }
     }
 

@@ -13,15 +13,16 @@ use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
 use crate::registry::{RegistryState, Row, Rows};
 use crate::status::SessionState;
-use crate::store::commit::Slot;
+use crate::store::committers::Committers;
 use crate::store::folder::{self, Folder};
 use crate::store::graves::Graves;
 use crate::store::job::Job;
 use crate::store::keeper::Keeper;
 use crate::store::resumes::{self, Start};
+use crate::store::slot::Slot;
 use crate::store::turns::Turns;
 use crate::store::{Flushed, Listed, Options};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::transcript::reader::Reader;
 use crate::transcript::recover::{self, Judgement, Trust};
@@ -48,6 +49,9 @@ pub(crate) struct Inner {
     root_synced: AtomicBool,
     started: Instant,
     pub(crate) keeper: Keeper,
+    pub(crate) committers: Committers,
+    /// Bytes of records that were submitted and are not answered.
+    pub(crate) queued_bytes: AtomicU64,
     pub(crate) turns: Turns,
     /// Set once this process has noted its start.
     start: Mutex<Option<Start>>,
@@ -112,6 +116,8 @@ impl Inner {
             root_synced: AtomicBool::new(false),
             started: Instant::now(),
             keeper: Keeper::default(),
+            committers: Committers::default(),
+            queued_bytes: AtomicU64::new(0),
             turns: Turns::default(),
             start: Mutex::default(),
         }))

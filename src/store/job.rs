@@ -96,3 +96,13 @@ pub(crate) enum Done {
     Flushed(u64),
     Released,
 }
+
+impl Done {
+    /// Returns the receipts of what was appended.
+    pub(crate) fn receipts(self) -> Vec<Receipt> {
+        match self {
+            Self::Appended(receipts) => receipts,
+            Self::Flushed(_) | Self::Released => Vec::new(),
+        }
+    }
+}

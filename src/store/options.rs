@@ -33,6 +33,7 @@ pub struct Options {
     pub(crate) file_mode: u32,
     pub(crate) dir_mode: u32,
     pub(crate) padding: Padding,
+    pub(crate) queue_bytes_max: u64,
     pub(crate) fs: Arc<dyn Fs>,
 }
 
@@ -48,6 +49,7 @@ impl Default for Options {
             file_mode: 0o600,
             dir_mode: 0o700,
             padding: padding::DEFAULT,
+            queue_bytes_max: 64 << 20,
             fs: Arc::new(OsFs),
         }
     }
@@ -117,6 +119,13 @@ impl Options {
     /// or is closed.
     pub fn padding(mut self, after_commits: u32, bytes_max: u64) -> Self {
         self.padding = Padding { after_commits, bytes_max };
+        self
+    }
+
+    /// Sets how many bytes of records may be submitted and not yet written, all sessions together; 64 MiB by default. One that
+    /// would be too much is refused, unless nothing else waits.
+    pub fn queue_bytes_max(mut self, bytes: u64) -> Self {
+        self.queue_bytes_max = bytes;
         self
     }
 

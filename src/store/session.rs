@@ -8,8 +8,8 @@ use crate::key::SessionKey;
 use crate::record::{NewRecord, Receipt, Record};
 use crate::registry::Row;
 use crate::store::Store;
-use crate::store::commit::Slot;
 use crate::store::job::{Done, Job, TurnId};
+use crate::store::slot::Slot;
 use crate::transcript::backward::Backward;
 use crate::transcript::reader::{Item, Reader, Records};
 
@@ -133,10 +133,7 @@ impl Session {
         records: Vec<NewRecord>,
         durability: Durability,
     ) -> Result<Vec<Receipt>, Error> {
-        match self.slot.submit(self.store.inner(), Job::Append { records, durability, turn })? {
-            Done::Appended(receipts) => Ok(receipts),
-            Done::Flushed(_) | Done::Released => Ok(Vec::new()),
-        }
+        self.slot.submit(self.store.inner(), Job::Append { records, durability, turn }).map(Done::receipts)
     }
 
     pub(crate) fn check_writable(&self) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use crate::record::{NewRecord, Receipt};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
-use crate::store::commit::Slot;
 use crate::store::job::{Decide, TurnChange, TurnId};
+use crate::store::slot::Slot;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -96,6 +96,10 @@ impl Turn {
     /// Returns the seq of the mark that began the turn; it names the turn.
     pub fn seq(&self) -> u64 {
         self.running.turn.seq
+    }
+
+    pub(crate) fn turn_id(&self) -> TurnId {
+        self.running.turn
     }
 
     /// Returns the receipts of the records that it began with.

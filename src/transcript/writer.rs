@@ -26,6 +26,9 @@ use crate::transcript::source::{Source, to_u64};
 /// A buffer that grew beyond this, for a large record or for padding, is not kept: every open session has one.
 const BUFFER_KEPT_BYTES: usize = 64 * 1024;
 
+/// What padding is compared with, a piece at a time.
+static TABS: [u8; 4096] = [b'\t'; 4096];
+
 /// Where a record was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -59,6 +62,10 @@ pub(crate) struct Writer {
     /// Records of the last fdatasync: a seal proves them if they are more than one.
     last_commit_records: u64,
     buffer: Vec<u8>,
+    /// What a commit's records came to, with the end of each line. Kept for its memory.
+    encoded: Vec<(Info, u64)>,
+    /// Padding as it was found before it is overwritten. Kept for its memory.
+    found: Vec<u8>,
     heat: Heat,
     /// Where the file ends: behind its content, and behind the padding if there is any.
     file_end: u64,
@@ -93,6 +100,8 @@ impl Writer {
             durable_seq,
             last_commit_records: 0,
             buffer: Vec::new(),
+            encoded: Vec::new(),
+            found: Vec::new(),
             heat,
             file_end,
             ids: None,
@@ -121,8 +130,11 @@ impl Writer {
         let mut row = Row::born(&header);
         let mut written = Vec::with_capacity(records.len());
         for record in records {
-            let durable = row.last_seq;
-            written.push(encode_record(&mut buffer, header.crc, &mut row, durable, record, now, 0));
+            let place = Place { seq: row.last_seq.saturating_add(1), durable: row.last_seq, prev: row.last_crc };
+            let offset = row.length_bytes;
+            let info = encode_record(&mut buffer, header.crc, place, record, now);
+            fold_record(&mut row, to_u64(buffer.len()), &info, record);
+            written.push(Written { seq: info.seq, crc: info.crc, offset });
         }
         let temp = TempFile::create(&*layout.fs, &path, layout.file_mode).map_err(untouched)?;
         write_all(&*temp.file, &buffer, 0).context("write", &temp.path).map_err(untouched)?;
@@ -177,18 +189,21 @@ impl Writer {
             return Err(CommitError::RolledBack(source));
         }
         let before = (self.row.length_bytes, self.row.last_seq);
-        let mut row = self.row.clone();
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let mut written = Vec::with_capacity(records.len());
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        let mut place = Place { seq: before.1, durable: self.durable_seq, prev: self.row.last_crc };
         for record in records {
-            if !written.is_empty() && buffer.len().saturating_add(record.size_hint()) > COMMIT_BYTES_MAX {
+            if !encoded.is_empty() && buffer.len().saturating_add(record.size_hint()) > COMMIT_BYTES_MAX {
                 break;
             }
-            written.push(encode_record(&mut buffer, self.seed, &mut row, self.durable_seq, record, now, before.0));
+            place.seq = place.seq.saturating_add(1);
+            let info = encode_record(&mut buffer, self.seed, place, record, now);
+            encoded.push((info, before.0.saturating_add(to_u64(buffer.len()))));
+            place.prev = info.crc;
         }
         let content_bytes = buffer.len();
-        let file_end = self.pad(&mut buffer, row.length_bytes, sync);
+        let file_end = self.pad(&mut buffer, before.0.saturating_add(to_u64(content_bytes)), sync);
         let written_end = before.0.saturating_add(to_u64(buffer.len()));
         let result = self.check_padding(written_end).map(|()| self.file.write_at(&buffer, before.0));
         buffer.clear();
@@ -205,15 +220,19 @@ impl Writer {
             // A short write is what a full disk gives before it says ENOSPC.
             result => {
                 let error = result.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
-                return Err(self.roll_back(before, row.last_seq, error));
+                return Err(self.roll_back(before, place.seq, error));
             }
         }
-        self.row = row;
-        if let Some(ids) = &mut self.ids {
-            for (record, written) in records.iter().zip(&written) {
-                record.id_json().into_iter().for_each(|id_json| ids.put(id_json, written.offset));
+        let mut written = Vec::with_capacity(encoded.len());
+        for (record, (info, end)) in records.iter().zip(&encoded) {
+            let offset = self.row.length_bytes;
+            written.push(Written { seq: info.seq, crc: info.crc, offset });
+            fold_record(&mut self.row, *end, info, record);
+            if let (Some(ids), Some(id_json)) = (&mut self.ids, record.id_json()) {
+                ids.put(id_json, offset);
             }
         }
+        self.encoded = encoded;
         if sync {
             self.heat.note(now.unix_ms());
             self.sync_ours()?;
@@ -239,15 +258,15 @@ impl Writer {
             return Ok(());
         }
         let mut from = at.saturating_sub(1);
-        let mut bytes = [0; 4096];
+        self.found.resize(TABS.len(), 0);
         while from < end {
-            let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(bytes.len());
-            let read = self.file.read_at(bytes.get_mut(..wanted).unwrap_or_default(), from);
+            let wanted = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(TABS.len());
+            let read = self.file.read_at(self.found.get_mut(..wanted).unwrap_or_default(), from);
             let count = read.map_err(|error| self.poison_with(self.row.last_seq, "read the padding of", error))?;
             let newline = usize::from(from < at);
-            let read = bytes.get(..count).unwrap_or_default();
-            let is_ours = count > newline && read.iter().take(newline).all(|byte| *byte == b'\n');
-            if !is_ours || !read.iter().skip(newline).all(|byte| *byte == b'\t') {
+            let found = self.found.get(..count).unwrap_or_default();
+            let (newlines, tabs) = found.split_at(newline.min(count));
+            if tabs.is_empty() || newlines.iter().any(|byte| *byte != b'\n') || !TABS.starts_with(tabs) {
                 return Err(
                     self.poison(self.row.last_seq, std::io::Error::other("the padding was changed by someone else"))
                 );
@@ -374,30 +393,22 @@ impl Writer {
     }
 }
 
-/// Encodes the record that follows `row` and folds it; `file_length_bytes` is what the file had before the buffer.
-fn encode_record(
-    buffer: &mut Vec<u8>,
-    seed: Crc,
-    row: &mut Row,
-    durable: u64,
-    record: &NewRecord,
-    now: Timestamp,
-    file_length_bytes: u64,
-) -> Written {
+/// Encodes a record into its place, at the end of `buffer`.
+fn encode_record(buffer: &mut Vec<u8>, seed: Crc, place: Place, record: &NewRecord, now: Timestamp) -> Info {
     let content = record.content(now);
-    let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };
-    let offset = file_length_bytes.saturating_add(to_u64(buffer.len()));
     let crc = frame::encode(buffer, seed, place, &content);
-    let info = Info {
+    Info {
         seq: place.seq,
-        durable,
+        durable: place.durable,
         prev: place.prev,
         crc,
         ts: content.ts,
         is_mark: content.kind == crate::format::KIND_MARK,
         is_activity: crate::record::is_activity(content.kind),
-    };
+    }
+}
+
+fn fold_record(row: &mut Row, end: u64, info: &Info, record: &NewRecord) {
     let mark = info.is_mark.then(|| Mark::parse(record.body()));
-    row.fold(file_length_bytes.saturating_add(to_u64(buffer.len())), &info, mark.as_ref());
-    Written { seq: place.seq, crc, offset }
+    row.fold(end, info, mark.as_ref());
 }

@@ -116,11 +116,11 @@ fn a_call_that_is_a_future_is_made_and_wakes_whoever_waits() {
         let world = World::new();
         let store = world.open();
         let session = store.session("one").unwrap();
-        let append = session.append_async(record());
+        let append = session.submit(record());
         let begin = session.begin_turn_async(vec![record()]);
         let awaited = below(2) == 0;
         if awaited {
-            assert!(block_on(append).unwrap().durable);
+            assert!(block_on(append).unwrap()[0].durable);
         } else {
             drop(append);
         }
