@@ -40,6 +40,8 @@ pub const RESERVE_FILE: &str = ".reserve";
 pub const LOCKS_DIR: &str = "locks";
 /// The index.
 pub const REGISTRY_FILE: &str = "registry.jsonl";
+/// What happened since the index was saved, where that is large.
+pub const CHANGES_FILE: &str = "registry.changes.jsonl";
 /// Extension of a transcript, with the dot.
 pub const TRANSCRIPT_SUFFIX: &str = ".jsonl";
 /// Extension of a temp file, with the dot; its name also begins with a dot.
@@ -53,6 +55,12 @@ pub const KIND_MARK: &str = "mark";
 pub const KIND_DEFAULT: &str = "message";
 /// Kind of a registry row.
 pub const KIND_ROW: &str = "session";
+/// Kinds of lines beside rows in the changes: a session that is written to, the folder's new time, the proof.
+pub const KIND_TOUCHED: &str = "touched";
+/// See [`KIND_TOUCHED`].
+pub const KIND_FOLDER: &str = "folder";
+/// See [`KIND_TOUCHED`].
+pub const KIND_PROOF: &str = "proof";
 /// Records of these kinds do not count as activity.
 pub const KIND_META_PREFIX: &str = "meta.";
 

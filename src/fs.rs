@@ -54,6 +54,9 @@ pub enum OpenMode {
     Read,
     /// An existing file, for reading and writing.
     Write,
+    /// An existing file, for reading and for writing at its end, wherever that is then: of two who append neither overwrites the
+    /// other, and the offset of a write means nothing.
+    Append,
     /// A file that must not exist yet; it gets exactly this mode, whatever the umask.
     CreateNew {
         /// Permission bits.
@@ -81,6 +84,8 @@ pub struct Stat {
     pub mode: u32,
     /// Last change of the content, nanoseconds since 1970.
     pub modified_ns: i128,
+    /// Last change of the content or of anything else here: no program can set it to another time.
+    pub changed_ns: i128,
 }
 
 /// The kinds of path that we tell apart.
@@ -160,6 +165,11 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// Reads the clock that records are stamped with. It may jump: times order nothing.
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+    /// Names the time since the machine was started: with another name everything that was not fsynced may be gone. `None` where
+    /// nobody knows.
+    fn boot(&self) -> Option<String> {
+        None
     }
     /// Returns 64 random bits, for header ids and the names of temp files.
     ///
@@ -266,6 +276,7 @@ impl Fs for OsFs {
         let (created_mode, file) = match mode {
             OpenMode::Read => (None, options.open(path)?),
             OpenMode::Write => (None, options.write(true).open(path)?),
+            OpenMode::Append => (None, options.append(true).open(path)?),
             OpenMode::CreateNew { mode } => (Some(mode), options.write(true).create_new(true).mode(mode).open(path)?),
             OpenMode::Create { mode } => loop {
                 match options.clone().write(true).create_new(true).mode(mode).open(path) {
@@ -346,6 +357,12 @@ impl Fs for OsFs {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn boot(&self) -> Option<String> {
+        // Of Linux. Elsewhere nothing is believed that an fsync does not vouch for.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(boot.trim_end().to_owned()).filter(|boot| !boot.is_empty())
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -450,6 +467,7 @@ fn stat_of(metadata: &std::fs::Metadata) -> Stat {
         link_count: metadata.nlink(),
         mode: metadata.mode() & 0o7777,
         modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        changed_ns: i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()),
     }
 }
 
@@ -459,10 +477,15 @@ pub(crate) fn read_all(file: &dyn FsFile, limit_bytes: u64) -> io::Result<Vec<u8
     if length_bytes > limit_bytes {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut bytes = vec![0; usize::try_from(length_bytes).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    read_from(file, 0, usize::try_from(length_bytes).map_err(|_| io::ErrorKind::FileTooLarge)?)
+}
+
+/// Reads so many bytes from an offset on, fewer at the end of the file.
+pub(crate) fn read_from(file: &dyn FsFile, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; bytes];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, u64::try_from(filled).unwrap_or(u64::MAX))? {
+        match file.read_at(rest, offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX)))? {
             0 => break,
             count => filled = filled.saturating_add(count),
         }

@@ -1,9 +1,10 @@
 //! Where things are in a store, and with which permissions they are made.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, RESERVE_FILE, TRANSCRIPTS_DIR, TRASH_DIR};
+use crate::format::{CHANGES_FILE, LOCKS_DIR, QUARANTINE_DIR, REGISTRY_FILE, RESERVE_FILE, TRANSCRIPTS_DIR, TRASH_DIR};
 use crate::fs::{FileKind, Fs, IoContext as _, OpenMode, PathError};
 use crate::key::{SessionKey, TranscriptName};
 
@@ -47,6 +48,22 @@ impl Layout {
 
     pub(crate) fn lock(&self, key: &SessionKey) -> PathBuf {
         self.root.join(LOCKS_DIR).join(key.lock_name())
+    }
+
+    pub(crate) fn changes(&self) -> PathBuf {
+        self.root.join(CHANGES_FILE)
+    }
+
+    /// Lists the stems of the keys that have a lock's file: those that somebody writes to, and those whose writer was killed.
+    pub(crate) fn locked_stems(&self) -> Result<HashSet<String>, PathError> {
+        let locks = self.root.join(LOCKS_DIR);
+        let names = self.fs.read_dir(&locks).context("list folder", &locks)?;
+        Ok(names.into_iter().filter_map(|name| name.strip_suffix(".lock").map(str::to_owned)).collect())
+    }
+
+    /// Returns the lock of who folds the log into the registry. No key's has its name.
+    pub(crate) fn fold_lock(&self) -> PathBuf {
+        self.root.join(LOCKS_DIR).join("registry.lock")
     }
 
     pub(crate) fn registry(&self) -> PathBuf {

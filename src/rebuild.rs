@@ -12,6 +12,7 @@ use crate::key::{SessionKey, TranscriptName};
 use crate::parallel::in_parallel;
 use crate::registry::Rows;
 use crate::store::Store;
+use crate::store::listing::Left;
 use crate::transcript::recover::Trust;
 use crate::verify::Progress;
 
@@ -116,8 +117,10 @@ impl Store {
         inner.check_writable()?;
         let layout = &inner.layout;
         layout.sync_root()?;
-        let names = layout.list()?;
-        let old = inner.rows();
+        let old = inner.rows()?;
+        let fold = inner.begin_rebuild(layout.list()?.len());
+        // Only now: what comes later is told to the log.
+        let (locked, names) = (layout.locked_stems()?, layout.list()?);
         let stems = old.stems();
         progress.expect(names.len(), 0);
         let how = How { trust: Trust::Nothing, truncate: !options.no_truncate, accept_loss: options.accept_loss };
@@ -135,6 +138,7 @@ impl Store {
         });
         let mut rebuilt = Rebuilt { sessions: u64::try_from(names.len()).unwrap_or(u64::MAX), ..Rebuilt::default() };
         let mut rows = Rows::default();
+        let mut left = Left::default();
         for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts.into_iter().flatten()) {
             let key = stems.get(&name.stem).cloned().or_else(|| SessionKey::new(&row.as_ref()?.key).ok());
             let path = layout.transcripts().join(name.to_string());
@@ -149,6 +153,13 @@ impl Store {
                 torn.map(|torn| RebuildOutcome::Torn { offset: torn.offset, bytes: torn.bytes, cut: how.truncate });
             let busy = busy.then_some(RebuildOutcome::Busy);
             rebuilt.notes.extend(busy.or(torn).or(error.map(RebuildOutcome::Failed)).map(note));
+            let is_open = locked.contains(&name.stem) || rebuilt.notes.last().is_some_and(|note| note.path == path);
+            match &key {
+                Some(key) if is_open => drop(left.touched.insert((key.clone(), name.generation))),
+                Some(_) => {}
+                None => left.unknown = true,
+            }
+            left.unknown |= row.is_none();
             if let Some(row) = row {
                 rows.put(row);
             }
@@ -158,6 +169,7 @@ impl Store {
             let path = layout.transcript(&key, row.generation);
             if layout.is_gone(&path) && !inner.graves.hold(inner, row)? {
                 let accepted = options.accept_loss;
+                left.unknown |= !accepted;
                 if !accepted {
                     rows.put(row.clone());
                 }
@@ -169,6 +181,7 @@ impl Store {
         // A row without its file says what it likes.
         rebuilt.records = rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.records));
         inner.replace_rows(rows, &old)?;
+        inner.end_rebuild(fold, &left);
         Ok(rebuilt)
     }
 }

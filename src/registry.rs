@@ -9,6 +9,9 @@
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+pub(crate) mod base;
+pub(crate) mod changes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -63,7 +66,7 @@ pub struct Row {
     pub(crate) last_ts: Timestamp,
 }
 
-fn epoch() -> Timestamp {
+pub(crate) fn epoch() -> Timestamp {
     Timestamp::from_unix_ms(0)
 }
 
@@ -233,7 +236,7 @@ impl Rows {
     }
 
     /// Reads rows; a bad line costs itself only.
-    fn read(file: &dyn FsFile) -> std::io::Result<(Self, RegistryState)> {
+    pub(crate) fn read(file: &dyn FsFile) -> std::io::Result<(Self, RegistryState)> {
         if file.stat()?.length_bytes > REGISTRY_BYTES_MAX {
             return Err(std::io::ErrorKind::FileTooLarge.into());
         }
@@ -285,6 +288,26 @@ impl Rows {
     pub(crate) fn behind(&self, key: &SessionKey, generation: u64) -> Vec<Row> {
         let rows = self.0.get(key).into_iter().flatten();
         rows.filter(|(number, _)| **number > generation).map(|(_, row)| row.clone()).collect()
+    }
+
+    /// Returns all rows, by key and generation.
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
+        self.0.into_values().flat_map(BTreeMap::into_values)
+    }
+
+    /// Takes over a row that was folded at another time, if it is the later one. What was known to be durable stays known.
+    pub(crate) fn put_later(&mut self, row: &Row) {
+        let Ok(key) = SessionKey::new(&row.key) else { return };
+        match self.get(&key, row.generation) {
+            Some(old) if old.id == row.id => {
+                let durable_seq = row.durable_seq.max(old.durable_seq);
+                let later = if row.last_seq >= old.last_seq { row } else { old };
+                self.put(Row { durable_seq, ..later.clone() });
+            }
+            // A repair gave it another id.
+            Some(old) if old.last_ts > row.last_ts => {}
+            _ => self.put(row.clone()),
+        }
     }
 
     /// Returns the keys by the stem of their files.

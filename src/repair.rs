@@ -144,7 +144,7 @@ fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result
     let file: Arc<dyn FsFile> = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?.into();
     let length_bytes = file.stat().context("stat", path)?.length_bytes;
     let mut source = Source::new(Arc::clone(&file), path, length_bytes, false);
-    let row = inner.row(key, generation);
+    let row = inner.row(key, generation)?;
     let mut gaps = Vec::new();
     let (header, data_start, seed) = match HeaderState::read(&mut source)? {
         HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),

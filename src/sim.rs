@@ -268,7 +268,7 @@ impl Fs for SimFs {
         let exists = disk.live.get(path.as_os_str()).copied();
         let inode = match (mode, exists) {
             (OpenMode::CreateNew { .. }, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (OpenMode::Read | OpenMode::Write, None) => return Err(io::ErrorKind::NotFound.into()),
+            (OpenMode::Read | OpenMode::Write | OpenMode::Append, None) => return Err(io::ErrorKind::NotFound.into()),
             (_, Some(inode)) => {
                 disk.run(SimOp::Open, path)?;
                 inode
@@ -283,7 +283,8 @@ impl Fs for SimFs {
         };
         disk.next_handle = disk.next_handle.wrapping_add(1);
         let (handle, epoch) = (disk.next_handle, disk.epoch);
-        Ok(Box::new(SimFile { fs: self.clone(), inode, handle, epoch }))
+        let appends = mode == OpenMode::Append;
+        Ok(Box::new(SimFile { fs: self.clone(), inode, handle, epoch, appends }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -298,6 +299,7 @@ impl Fs for SimFs {
                 link_count: 2,
                 mode: 0o700,
                 modified_ns,
+                changed_ns: modified_ns,
             });
         }
         let number = disk.find(path)?;
@@ -376,6 +378,10 @@ impl Fs for SimFs {
         Timestamp::from_unix_ms(disk.clock_ms)
     }
 
+    fn boot(&self) -> Option<String> {
+        Some(self.disk().boots.to_string())
+    }
+
     fn random(&self) -> io::Result<u64> {
         Ok(self.disk().random.next_u64())
     }
@@ -388,6 +394,8 @@ struct SimFile {
     inode: usize,
     handle: u64,
     epoch: u64,
+    /// It was opened to write at its end.
+    appends: bool,
 }
 
 impl SimFile {
@@ -426,7 +434,8 @@ impl FsFile for SimFile {
         disk.changes += 1;
         let modified = disk.changes;
         let inode = disk.inode(self.inode)?;
-        let change = Change::Write { offset: usize::try_from(offset).unwrap_or(usize::MAX), bytes: taken.to_vec() };
+        let offset = if self.appends { inode.live.len() } else { usize::try_from(offset).unwrap_or(usize::MAX) };
+        let change = Change::Write { offset, bytes: taken.to_vec() };
         change.apply(&mut inode.live);
         inode.changes.push((change, false));
         inode.modified = modified;

@@ -10,10 +10,13 @@ pub(crate) mod group;
 pub(crate) mod inner;
 pub(crate) mod job;
 pub(crate) mod keeper;
+pub(crate) mod listing;
 pub(crate) mod marks;
 pub(crate) mod options;
 pub(crate) mod resumes;
+pub(crate) mod rows;
 pub(crate) mod session;
+pub(crate) mod settle;
 pub(crate) mod slot;
 pub(crate) mod submit;
 pub(crate) mod turns;
@@ -150,13 +153,27 @@ impl Store {
 
     /// Lists all sessions, generations included, by key and generation, each with an up-to-date row.
     ///
-    /// Costs a `stat` a transcript; only what its row does not cover is read. What can not be listed is in the list, too.
+    /// Costs a `stat` a transcript, and two reads where the registry is not proven to be as it was saved; only what its row does
+    /// not cover is read. What can not be listed is in the list, too.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when the folder can not be listed.
     pub fn sessions(&self) -> Result<Vec<Listed>, Error> {
         self.inner().sessions()
+    }
+
+    /// Lists the newest sessions, the one with the last activity first: the newest generation of each key, without the store's own,
+    /// each with an up-to-date row. Behind them stands what can not be listed, if anything.
+    ///
+    /// Beside a large registry that was closed or rebuilt since the machine was started it costs the reading of the first page and
+    /// a `stat` a session listed, however many there are; else it costs what [`sessions`](Self::sessions) does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the folder or the registry can not be read.
+    pub fn recent(&self, limit: usize) -> Result<Vec<Listed>, Error> {
+        self.inner().recent(limit)
     }
 
     /// Makes every buffered record durable: one fdatasync for each session that has any, none for the others.

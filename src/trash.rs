@@ -194,7 +194,10 @@ impl<'a> Leaving<'a> {
             let (header_key, header_generation) = (body.key.clone(), body.generation);
             fate = Err(Error::Misfiled { path: path.clone(), header_key, header_generation });
         }
-        let row = inner.row(key, generation);
+        let row = inner.row(key, generation).unwrap_or_else(|error| {
+            fate = Err(error);
+            None
+        });
         // Of a damaged session nobody knows what was the last: every row of it is about what is deleted.
         let last_seq = match inner.sound_row(key, Some(generation), Trust::Anchor) {
             Ok(now) => now.last_seq.max(row.as_ref().map_or(0, |row| row.durable_seq)),

@@ -267,7 +267,7 @@ impl Store {
     pub fn verify(&self, options: &VerifyOptions, progress: &Progress) -> Result<Report, Error> {
         let inner = self.inner();
         let mut names = inner.layout.list()?;
-        let rows = inner.rows();
+        let rows = inner.rows()?;
         let stems = rows.stems();
         let mut report = Report::default();
         if options.keys.is_empty() {

@@ -44,6 +44,8 @@ pub(super) struct Disk {
     pub(super) next_handle: u64,
     /// Handles of an earlier life are dead.
     pub(super) epoch: u64,
+    /// How often the machine was started anew.
+    pub(super) boots: u64,
     pub(super) counts: BTreeMap<SimOp, u64>,
     pub(super) failing: Vec<Failing>,
     pub(super) met: Vec<(SimOp, SimFault)>,
@@ -83,6 +85,7 @@ impl Disk {
                 change.apply(&mut self.durable);
             }
         }
+        self.boots = self.boots.wrapping_add(1);
         self.live = self.durable.clone();
         let mut links = vec![0_u64; self.inodes.len()];
         for inode in self.live.values() {

@@ -40,6 +40,7 @@ impl Inode {
             link_count: self.link_count,
             mode: 0o600,
             modified_ns: self.modified,
+            changed_ns: self.modified,
         }
     }
 

@@ -247,7 +247,9 @@ impl Lead<'_> {
         if let Some(mut closed) = self.writer.take_if(|writer| writer.row().state == SessionState::Closed) {
             // Behind a reset nothing is written: the next append looks for its generation anew. What the reset says stands: that
             // somebody else has changed the file, whoever opens it next finds out.
-            closed.cut_padding().ok();
+            if closed.cut_padding().is_ok() {
+                self.inner.let_go(closed.row());
+            }
         }
         Ok(receipts)
     }
@@ -300,7 +302,9 @@ impl Lead<'_> {
         found_one: &mut bool,
     ) -> Result<(), Error> {
         let records: Vec<_> = appends.iter().flat_map(Append::unwritten).collect();
-        match Writer::give_birth(&self.inner.layout, lock, &self.slot.key, generation, &records, now) {
+        self.inner.touch(&self.slot.key, generation);
+        let (layout, key) = (&self.inner.layout, &self.slot.key);
+        match self.inner.bear(|| Writer::give_birth(layout, lock, key, generation, &records, now)) {
             Ok((writer, written)) => {
                 self.inner.fold(&self.slot.key, writer.row());
                 self.writer = Some(Box::new(writer));
@@ -351,6 +355,7 @@ impl Lead<'_> {
         self.cut_padding()?;
         if let Some(writer) = self.writer.take() {
             self.inner.fold(&self.slot.key, writer.row());
+            self.inner.let_go(writer.row());
         }
         // A seal that found no room is no loss, but a full disk is worth telling.
         sealed.map_err(|error| self.failed(error))

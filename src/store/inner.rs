@@ -1,17 +1,17 @@
 //! What all handles of one store share: the rows, the slots, the list of open writers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fs::{FsFile, IoContext as _, OpenMode, Stat};
-use crate::index::{self, Indexed};
+use crate::fs::{FsFile, IoContext as _, OpenMode};
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
-use crate::registry::{RegistryState, Row, Rows};
+use crate::registry::changes::Changes;
+use crate::registry::{RegistryState, Row};
 use crate::status::SessionState;
 use crate::store::committers::Committers;
 use crate::store::folder::{self, Folder};
@@ -19,9 +19,10 @@ use crate::store::graves::Graves;
 use crate::store::job::Job;
 use crate::store::keeper::Keeper;
 use crate::store::resumes::{self, Start};
+use crate::store::rows::Registry;
 use crate::store::slot::Slot;
 use crate::store::turns::Turns;
-use crate::store::{Flushed, Listed, Options};
+use crate::store::{Flushed, Options};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::transcript::reader::Reader;
@@ -39,9 +40,13 @@ pub(crate) struct Inner {
     pub(crate) folder: Folder,
     pub(crate) graves: Graves,
     read_only: bool,
-    registry: Mutex<Registry>,
+    pub(crate) registry: Mutex<Registry>,
+    /// The log beside the registry, as far as it was read; `None` where nothing is proven by it.
+    pub(crate) changes: Mutex<Option<Changes>>,
     /// One save at a time.
-    saving: Mutex<()>,
+    pub(crate) saving: Mutex<()>,
+    /// Births on their way: the folder changes by them.
+    pub(crate) births: AtomicU64,
     slots: Mutex<HashMap<SessionKey, Weak<Slot>>>,
     /// Slots with an open or a poisoned writer.
     open: Mutex<Vec<Arc<Slot>>>,
@@ -55,22 +60,6 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     /// Set once this process has noted its start.
     start: Mutex<Option<Start>>,
-}
-
-/// The rows in memory, and what is known of those on disk.
-#[derive(Debug)]
-struct Registry {
-    rows: Rows,
-    /// Folded since the last save: what we know better than the file.
-    folded: BTreeSet<(SessionKey, u64)>,
-    /// Deleted since the last save, with their header ids.
-    gone: Vec<(SessionKey, u64, String)>,
-    /// What was found on disk was missing or no registry.
-    unsound: bool,
-    /// The file is to be replaced whatever it holds.
-    replace: bool,
-    /// The file that we read or wrote last.
-    on_disk: Option<Stat>,
 }
 
 /// A generation that is to be made.
@@ -91,8 +80,7 @@ pub(crate) enum Opened {
 
 impl Inner {
     pub(crate) fn new(layout: Layout, options: Options, read_only: bool) -> Result<Arc<Self>, Error> {
-        let on_disk = layout.fs.stat(&layout.registry()).ok();
-        let (rows, registry_state) = Rows::load(&*layout.fs, &layout.registry())?;
+        let (registry, changes, registry_state) = Registry::open(&layout)?;
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             layout,
@@ -101,15 +89,10 @@ impl Inner {
             folder: Folder::default(),
             graves: Graves::default(),
             read_only,
-            registry: Mutex::new(Registry {
-                rows,
-                folded: BTreeSet::new(),
-                gone: Vec::new(),
-                unsound: registry_state != RegistryState::Sound,
-                replace: false,
-                on_disk,
-            }),
+            registry: Mutex::new(registry),
+            changes: Mutex::new(changes),
             saving: Mutex::new(()),
+            births: AtomicU64::new(0),
             slots: Mutex::default(),
             open: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -121,10 +104,6 @@ impl Inner {
             turns: Turns::default(),
             start: Mutex::default(),
         }))
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
@@ -165,138 +144,6 @@ impl Inner {
         slot
     }
 
-    // --- rows
-
-    pub(crate) fn row(&self, key: &SessionKey, generation: u64) -> Option<Row> {
-        self.registry().rows.get(key, generation).cloned()
-    }
-
-    pub(crate) fn rows(&self) -> Rows {
-        self.registry().rows.clone()
-    }
-
-    /// Takes over a row whose content is durable.
-    pub(crate) fn fold(&self, key: &SessionKey, row: &Row) {
-        let mut registry = self.registry();
-        registry.rows.update(key, row);
-        registry.folded.insert((key.clone(), row.generation));
-        drop(registry);
-        self.keeper.changed();
-    }
-
-    /// Takes out the row of a session that was deleted, if it is still that one's.
-    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64, deleted: Option<&str>) {
-        let mut registry = self.registry();
-        let Some(id) = registry.rows.get(key, generation).map(|row| row.id.clone()) else { return };
-        if deleted.is_some_and(|deleted| deleted != id) {
-            return;
-        }
-        registry.rows.remove(key, generation, &id);
-        registry.folded.remove(&(key.clone(), generation));
-        registry.gone.push((key.clone(), generation, id));
-        drop(registry);
-        self.keeper.changed();
-    }
-
-    /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
-    /// every session's lock, and without fsync.
-    pub(crate) fn save_registry(&self) -> Result<(), Error> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take_foreign_rows()?;
-        let path = self.layout.registry();
-        let saved = {
-            let registry = self.registry();
-            if registry.folded.is_empty() && registry.gone.is_empty() && !registry.replace && !registry.unsound {
-                return Ok(());
-            }
-            registry.rows.clone()
-        };
-        saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
-        let mut registry = self.registry();
-        registry.on_disk = self.layout.fs.stat(&path).ok();
-        (registry.replace, registry.unsound) = (false, false);
-        // What was folded meanwhile waits for the next save.
-        let Registry { rows, folded, gone, .. } = &mut *registry;
-        folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
-        gone.retain(|(key, generation, id)| saved.get(key, *generation).is_some_and(|row| row.id == *id));
-        Ok(())
-    }
-
-    /// Merges the file into our rows if somebody else replaced it.
-    ///
-    /// Of the rows that we did not fold since our last save the file knows better, also that they are gone: somebody may have
-    /// accepted a loss. A file that is missing or no registry knows nothing. The caller is the only one who saves.
-    fn take_foreign_rows(&self) -> Result<(), Error> {
-        let path = self.layout.registry();
-        let stat = self.layout.fs.stat(&path).ok();
-        let (ours, folded) = {
-            let registry = self.registry();
-            if registry.replace || stat == registry.on_disk {
-                return Ok(());
-            }
-            (registry.rows.clone(), registry.folded.clone())
-        };
-        let (theirs, state) = Rows::load(&*self.layout.fs, &path)?;
-        let mut merged;
-        let mut lacking = Vec::new();
-        if state == RegistryState::Sound {
-            merged = theirs;
-            merged.merge(&ours, folded.iter(), |row| self.confirms(row));
-            // Who saved at the same time as we did may not have seen our rows. One that its transcript confirms was not taken out
-            // for a loss.
-            lacking.extend(ours.identities().filter(|(key, generation)| {
-                let row = ours.get(key, *generation).filter(|_| merged.get(key, *generation).is_none());
-                row.is_some_and(|row| self.confirms(row))
-            }));
-            lacking
-                .iter()
-                .filter_map(|(key, generation)| ours.get(key, *generation))
-                .for_each(|row| merged.put(row.clone()));
-        } else {
-            merged = ours.clone();
-            let unknown: Vec<_> =
-                theirs.identities().filter(|(key, generation)| ours.get(key, *generation).is_none()).collect();
-            merged.merge(&theirs, unknown.iter(), |row| self.confirms(row));
-        }
-        let mut registry = self.registry();
-        // What was folded while we merged is newer than both.
-        for (key, generation) in &registry.folded {
-            if let Some(row) = registry.rows.get(key, *generation).filter(|row| ours.get(key, *generation) != Some(row))
-            {
-                merged.put(row.clone());
-            }
-        }
-        for (key, generation, id) in &registry.gone {
-            merged.remove(key, *generation, id);
-        }
-        registry.folded.extend(lacking);
-        registry.rows = merged;
-        registry.on_disk = stat;
-        registry.unsound |= state != RegistryState::Sound;
-        Ok(())
-    }
-
-    /// Replaces all rows by those of a rebuild and saves them. Rows that a writer of ours folded meanwhile stay: `old` is what
-    /// the rebuild began with.
-    pub(crate) fn replace_rows(&self, mut rows: Rows, old: &Rows) -> Result<(), Error> {
-        let mut registry = self.registry();
-        for row in registry.rows.iter() {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
-            if old.get(&key, row.generation) != Some(row) {
-                rows.put(row.clone());
-            }
-        }
-        registry.rows = rows;
-        registry.replace = true;
-        drop(registry);
-        self.save_registry()
-    }
-
-    /// Says whether a transcript is exactly what its row says.
-    fn confirms(&self, row: &Row) -> bool {
-        SessionKey::new(&row.key).is_ok_and(|key| recover::agrees(&self.layout, &key, row).unwrap_or(false))
-    }
-
     // --- looking
 
     /// Returns the generation asked for, or the newest, if it exists.
@@ -304,11 +151,11 @@ impl Inner {
         let found = if let Some(generation) = generation {
             let found = folder::exists(&self.layout, key, generation)?.then_some(generation);
             if found.is_none() {
-                self.check_not_lost(key, self.row(key, generation))?;
+                self.check_not_lost(key, self.row(key, generation)?)?;
             }
             found
         } else {
-            let row = self.registry().rows.newest(key).cloned();
+            let row = self.newest_row(key)?;
             let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
             self.check_newest(key, newest)?;
             newest
@@ -318,7 +165,7 @@ impl Inner {
 
     /// Looks for rows of generations behind the newest that has a transcript.
     fn check_newest(&self, key: &SessionKey, newest: Option<u64>) -> Result<(), Error> {
-        let rows = self.registry().rows.behind(key, newest.unwrap_or(0));
+        let rows = self.rows_behind(key, newest.unwrap_or(0))?;
         rows.into_iter().try_for_each(|row| self.check_not_lost(key, Some(row)))
     }
 
@@ -352,7 +199,7 @@ impl Inner {
 
     pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
         let path = self.layout.transcript(key, generation);
-        let row = self.row(key, generation);
+        let row = self.row(key, generation)?;
         let file = self.open_transcript(key, generation)?;
         Reader::new(file, &path, Some((key, generation)), row.as_ref())
     }
@@ -389,37 +236,8 @@ impl Inner {
     fn judge(&self, key: &SessionKey, generation: u64, trust: Trust) -> Result<Judgement, Error> {
         let file = self.open_transcript(key, generation)?;
         let path = self.layout.transcript(key, generation);
-        let row = self.row(key, generation);
+        let row = self.row(key, generation)?;
         recover::judge(&file, &path, key, generation, row.as_ref(), trust, false)
-    }
-
-    pub(crate) fn sessions(&self) -> Result<Vec<Listed>, Error> {
-        let keys = self.rows().stems();
-        let mut listed = Vec::new();
-        for name in self.layout.list()? {
-            let known = keys.get(&name.stem);
-            let row = known.and_then(|key| self.row(key, name.generation));
-            if let Some(row) = row.filter(|row| self.confirms(row)) {
-                listed.push(Listed::Session(row));
-                continue;
-            }
-            let path = self.layout.transcripts().join(name.to_string());
-            let found = known.cloned().map_or_else(|| index::key_of(&self.layout, &name), Ok);
-            match found.and_then(|key| self.current_row(&key, Some(name.generation))) {
-                Ok(row) => listed.push(Listed::Session(row)),
-                // Pruned while we looked.
-                Err(error) if error.is_gone() => {}
-                Err(error) => listed.push(Listed::Unreadable { path, error }),
-            }
-        }
-        for row in self.rows().iter() {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
-            if let Err(error @ Error::TranscriptLost { .. }) = self.generation(&key, Some(row.generation)) {
-                let path = self.layout.transcript(&key, row.generation);
-                listed.push(Listed::Unreadable { path, error });
-            }
-        }
-        Ok(listed)
     }
 
     // --- writing
@@ -437,16 +255,21 @@ impl Inner {
         )
         .map_err(|error| lock_error(key, error))?;
         self.sync_root_once()?;
-        let row = self.registry().rows.newest(key).cloned();
+        let row = self.newest_row(key)?;
         let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
         self.check_newest(key, newest)?;
         let opened = match newest {
             None => Opened::Absent(Unborn { generation: 1, lock, closed: None }),
             Some(generation) => {
-                let row = row.filter(|row| row.generation == generation).or_else(|| self.row(key, generation));
+                let row = match row.filter(|row| row.generation == generation) {
+                    Some(row) => Some(row),
+                    None => self.row(key, generation)?,
+                };
+                self.touch(key, generation);
                 let recovered = recover::recover(&self.layout, key, generation, row.as_ref(), Trust::Anchor)?;
                 if recovered.row.state == SessionState::Closed {
                     self.fold(key, &recovered.row);
+                    self.let_go(&recovered.row);
                     Opened::Absent(Unborn {
                         generation: generation.saturating_add(1),
                         lock,
@@ -534,30 +357,6 @@ impl Inner {
         Ok(flushed)
     }
 
-    /// Brings the rows up to date with every transcript: those of other processes, those of a registry that was lost.
-    /// Not those of the `poisoned`: nothing of ours touches their files before somebody asks for that.
-    fn index_stale(&self, poisoned: &[String]) -> Result<(), Error> {
-        let rows = self.rows();
-        let keys = rows.stems();
-        for name in self.layout.list()?.into_iter().filter(|name| !poisoned.contains(&name.stem)) {
-            let key = keys.get(&name.stem);
-            let row = key.and_then(|key| rows.get(key, name.generation));
-            if row.is_none_or(|row| !self.confirms(row))
-                && let Indexed { row: Some(row), .. } = index::index(&self.layout, &name, key, row, index::How::CLOSE)
-                && let Ok(key) = SessionKey::new(&row.key)
-            {
-                self.fold(&key, &row);
-            }
-        }
-        for row in rows.iter() {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
-            if !folder::exists(&self.layout, &key, row.generation)? && self.graves.hold(self, row)? {
-                self.forget_row(&key, row.generation, Some(&row.id));
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn close(&self) -> Result<Flushed, Error> {
         let mut flushed = Flushed::default();
         // A stop is clean once everything is durable; what is appended beside a close is not its business.
@@ -582,15 +381,13 @@ impl Inner {
                 Ok(_) => flushed.sessions = flushed.sessions.saturating_add(usize::from(had_unsynced)),
                 Err(error) => {
                     if matches!(error, Error::Poisoned { .. }) {
-                        poisoned.push(slot.key.file_stem());
+                        poisoned.push(slot.key.clone());
                     }
                     flushed.failures.push((slot.key.clone(), error));
                 }
             }
         }
-        // What other processes know first: a loss that somebody accepted is no finding of ours.
-        let saved = self.save_registry().and_then(|()| self.index_stale(&poisoned)).and_then(|()| self.save_registry());
-        flushed.registry = saved.err();
+        flushed.registry = self.settle_for_good(&poisoned).err();
         Ok(flushed)
     }
 }

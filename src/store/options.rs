@@ -34,6 +34,7 @@ pub struct Options {
     pub(crate) dir_mode: u32,
     pub(crate) padding: Padding,
     pub(crate) queue_bytes_max: u64,
+    pub(crate) registry_log_from: u64,
     pub(crate) fs: Arc<dyn Fs>,
 }
 
@@ -50,6 +51,7 @@ impl Default for Options {
             dir_mode: 0o700,
             padding: padding::DEFAULT,
             queue_bytes_max: 64 << 20,
+            registry_log_from: 128 << 10,
             fs: Arc::new(OsFs),
         }
     }
@@ -126,6 +128,13 @@ impl Options {
     /// would be too much is refused, unless nothing else waits.
     pub fn queue_bytes_max(mut self, bytes: u64) -> Self {
         self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// Sets from which size of the registry on, in bytes, changes are written to a log beside it instead of all of it anew; 128 KiB
+    /// by default, which is some 300 sessions.
+    pub fn registry_log_from(mut self, bytes: u64) -> Self {
+        self.registry_log_from = bytes;
         self
     }
 

@@ -315,6 +315,6 @@ impl Session {
     fn reader(&self, generation: Option<u64>) -> Result<(Reader, Option<Row>), Error> {
         let inner = self.store.inner();
         let generation = inner.generation(self.key(), generation)?;
-        Ok((inner.reader(self.key(), generation)?, inner.row(self.key(), generation)))
+        Ok((inner.reader(self.key(), generation)?, inner.row(self.key(), generation)?))
     }
 }

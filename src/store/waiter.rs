@@ -66,7 +66,9 @@ impl Waiter {
 
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Answer> {
         let mut state = self.lock();
-        if let Some(answer) = state.answer.take() { Poll::Ready(answer) } else {
+        if let Some(answer) = state.answer.take() {
+            Poll::Ready(answer)
+        } else {
             state.waker = Some(context.waker().clone());
             Poll::Pending
         }

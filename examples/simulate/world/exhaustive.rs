@@ -17,8 +17,9 @@ use super::turns::{Change, Turns};
 use super::{STORE, Tally, UNPADDED, World};
 
 const SESSIONS: usize = 2;
-/// Each program runs without padding and with some that is laid by every commit that has none left, over a sector's end.
-const PADDINGS: [(u32, u64); 2] = [UNPADDED, (0, 700)];
+/// Each program runs as a small store's quiet sessions are, and with a log beside the registry and padding that is laid by every
+/// commit that has none left, over a sector's end.
+const WAYS: [((u32, u64), u64); 2] = [(UNPADDED, u64::MAX), ((0, 700), 0)];
 
 /// What a program is made of: two sessions, two processes.
 fn alphabet() -> Vec<Step> {
@@ -66,8 +67,8 @@ pub fn run(steps: u32, recovery_steps: u32, jobs: usize) -> Result<Tally, String
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    for padding in PADDINGS {
-                        if let Err(story) = all.program(program, padding) {
+                    for way in WAYS {
+                        if let Err(story) = all.program(program, way) {
                             broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(story);
                         }
                     }
@@ -93,7 +94,7 @@ struct Search {
 }
 
 impl Search {
-    fn program(&self, program: &[usize], padding: (u32, u64)) -> Result<(), String> {
+    fn program(&self, program: &[usize], (padding, log_from): ((u32, u64), u64)) -> Result<(), String> {
         let steps: Vec<_> = program.iter().map(|at| self.alphabet[*at].clone()).collect();
         let story = |broken: String| {
             let lines: Vec<_> = steps
@@ -102,7 +103,7 @@ impl Search {
                 .collect();
             format!("padding {padding:?}\n{}\n{broken}", lines.join("\n"))
         };
-        let mut world = World { models: vec![Model::default(); SESSIONS], padding, ..World::new() };
+        let mut world = World { models: vec![Model::default(); SESSIONS], padding, log_from, ..World::new() };
         let mut stores: [Option<Store>; 2] = [world.options().open(STORE).ok(), None];
         let Some((last, first)) = steps.split_last() else { return Ok(()) };
         let mut turns = Turns::new();

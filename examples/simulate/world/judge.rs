@@ -1,9 +1,10 @@
 //! What a crash left: looked at, recovered, compared, gone on with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use sesslog::fs::Fs as _;
 use sesslog::sim::Chance;
-use sesslog::{Durability, Progress, RebuildOptions, Severity, Store, VerifyOptions};
+use sesslog::{Durability, Listed, Progress, RebuildOptions, Severity, Store, VerifyOptions};
 
 use super::model::{self, Submitted};
 use super::program::{self, Body};
@@ -78,6 +79,7 @@ impl World {
             return Err(format!("a crash is called damage: {:?}", report.findings));
         }
         self.look_at_the_gone(&reader)?;
+        self.check_lists(&reader)?;
         for (number, key) in KEYS.iter().enumerate().take(self.models.len()) {
             self.check_status(&reader, number)?;
             let model = &mut self.models[number];
@@ -139,6 +141,24 @@ impl World {
         if report.findings.is_empty() { Ok(()) } else { Err(format!("not sound afterwards: {:?}", report.findings)) }
     }
 
+    /// Lists say the same without the registry: it holds nothing of its own but what is lost.
+    pub(super) fn check_lists(&self, reader: &Store) -> Result<(), String> {
+        let without = World { fs: self.fs.fork(), ..self.clone() };
+        for name in ["registry.jsonl", "registry.changes.jsonl"] {
+            without.fs.remove(&Path::new(STORE).join(name)).ok();
+        }
+        let Ok(truth) = without.options().open_read_only(STORE) else { return Ok(()) };
+        let all = |store: &Store| rows(store.sessions().ok()?);
+        let recent = |store: &Store| rows(store.recent(2).ok()?);
+        for (what, lists) in [("all", (all(reader), all(&truth))), ("recent", (recent(reader), recent(&truth)))] {
+            let (Some(with), Some(without)) = lists else { continue };
+            if with != without {
+                return Err(format!("the list of {what} depends on the registry:\n{with:#?}\nwithout:\n{without:#?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Transcript and quarantine together hold every byte that was in the transcript, but for padding.
     fn check_bytes_kept(&self, before: &[(PathBuf, Vec<u8>)], tally: &mut Tally) -> Result<(), String> {
         let (files, aside) = (model::transcripts(&self.fs), model::quarantine(&self.fs));
@@ -157,4 +177,20 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What lists say of each session, but for what only a registry can know; nothing where a fault kept one from being read.
+fn rows(listed: Vec<Listed>) -> Option<Vec<String>> {
+    let is_fault = |listed: &Listed| matches!(listed, Listed::Unreadable { error: sesslog::Error::Io(_), .. });
+    if listed.iter().any(is_fault) {
+        return None;
+    }
+    let row = |listed| match listed {
+        Listed::Session(mut row) => {
+            row.durable_seq = 0;
+            Some(format!("{row:?}"))
+        }
+        _ => None,
+    };
+    Some(listed.into_iter().filter_map(row).collect())
 }

@@ -15,7 +15,7 @@ use super::{KEYS, STORE, Tally, World};
 impl World {
     /// Runs a life until its end or the power's.
     pub(super) fn live(&mut self, life: &Life, tally: &mut Tally) -> Result<(), String> {
-        self.padding = life.padding;
+        (self.padding, self.log_from) = (life.padding, life.log_from);
         let from = self.fs.operations();
         self.fs.cut_power_at(life.power.map(|after| from + after));
         for (op, number, fault) in &life.faults {
@@ -129,6 +129,7 @@ impl World {
             {
                 return Err(format!("damage beside a live writer: {:?}", report.findings));
             }
+            self.check_lists(&reader)?;
         }
         if self.fs.hash() == before { Ok(()) } else { Err("a reader changed something".to_owned()) }
     }

@@ -81,6 +81,8 @@ struct World {
     next_body: u64,
     /// When and how far transcripts are padded ahead.
     padding: (u32, u64),
+    /// From which size of the registry on there is a log beside it.
+    log_from: u64,
     /// What happened, in words, if anyone wants to know.
     story: Option<Vec<String>>,
 }
@@ -88,7 +90,16 @@ struct World {
 impl World {
     fn new() -> Self {
         let (models, last) = (vec![Model::default(); KEYS.len()], vec![Vec::new(); KEYS.len()]);
-        Self { fs: SimFs::new(), models, forks: Vec::new(), last, next_body: 0, padding: UNPADDED, story: None }
+        Self {
+            fs: SimFs::new(),
+            models,
+            forks: Vec::new(),
+            last,
+            next_body: 0,
+            padding: UNPADDED,
+            log_from: u64::MAX,
+            story: None,
+        }
     }
 
     fn options(&self) -> Options {
@@ -96,7 +107,7 @@ impl World {
         let never = Duration::MAX;
         let (after_commits, bytes_max) = self.padding;
         let options = Options::new().file_system(Arc::new(self.fs.clone())).idle_release(never);
-        options.registry_save_delay(never).padding(after_commits, bytes_max)
+        options.registry_save_delay(never).padding(after_commits, bytes_max).registry_log_from(self.log_from)
     }
 
     /// The same on a disk of its own.

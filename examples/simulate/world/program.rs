@@ -38,6 +38,8 @@ pub struct Life {
     pub writers_max: Vec<usize>,
     /// After how many commits transcripts are padded ahead, and by how many bytes at most.
     pub padding: (u32, u64),
+    /// From which size of the registry on there is a log beside it.
+    pub log_from: u64,
     /// The power goes after so many operations of the disk, wherever the program is.
     pub power: Option<u64>,
     /// Operations that fail: which of its kind, 0 for every one.
@@ -126,10 +128,12 @@ impl Life {
         let processes = 1 + chance.below(2);
         let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
         let padding = pick(chance, &[UNPADDED, UNPADDED, (0, 700), (0, 5000), (2, 1500), (1, 40_000)]);
+        let log_from = pick(chance, &[u64::MAX, 0, 0, 1000]);
         let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
         Self {
             writers_max,
             padding,
+            log_from,
             power,
             faults,
             steps,
@@ -169,6 +173,9 @@ impl Life {
         }
         if self.padding != UNPADDED {
             add(&|life| life.padding = UNPADDED);
+        }
+        if self.log_from != u64::MAX {
+            add(&|life| life.log_from = u64::MAX);
         }
         if self.power_stays {
             add(&|life| life.power_stays = false);
@@ -292,9 +299,10 @@ impl fmt::Display for Program {
         for (number, life) in self.lives.iter().enumerate() {
             writeln!(
                 f,
-                "life {number}: open sessions at most {:?}, padding {:?}, faults {:?}, power {:?}, {} at the end",
+                "life {number}: open sessions at most {:?}, padding {:?}, log from {}, faults {:?}, power {:?}, {} at the end",
                 life.writers_max,
                 life.padding,
+                life.log_from,
                 life.faults,
                 life.power,
                 match (life.power_stays, life.dies) {

@@ -39,7 +39,9 @@ impl World {
         world.models[rot.key].marks.clear();
         world.fs.tamper(&rot.path, &rot.new);
         if !rot.with_registry {
-            world.fs.tamper(&Path::new(STORE).join("registry.jsonl"), b"");
+            for name in ["registry.jsonl", "registry.changes.jsonl"] {
+                world.fs.tamper(&Path::new(STORE).join(name), b"");
+            }
         }
         let found = world.judge_damage(&rot).map_err(|broken| format!("{}: {broken}", rot.story))?;
         let repaired = world.repair(&rot, &found, chance, tally);

@@ -23,15 +23,20 @@ pub(crate) fn state_of(store: &Store, row: &Row) -> Result<&'static str, Failure
 
 /// Returns the rows of all sessions, and what can not be read.
 pub(crate) fn rows_of(store: &Store) -> Result<(Vec<Row>, Vec<Failure>), Failure> {
+    Ok(sorted_out(store.sessions()?))
+}
+
+/// Tells rows from what can not be read.
+pub(crate) fn sorted_out(all: Vec<Listed>) -> (Vec<Row>, Vec<Failure>) {
     let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
-    for listed in store.sessions()? {
+    for listed in all {
         match listed {
             Listed::Session(row) => rows.push(row),
             Listed::Unreadable { error, .. } => unreadable.push(Failure::Store(error)),
             _ => {}
         }
     }
-    Ok((rows, unreadable))
+    (rows, unreadable)
 }
 
 /// A session as `list`, `info` and the commands that change one print it.

@@ -10,7 +10,7 @@ use sesslog::{Row, SessionState, Timestamp};
 use crate::args::{EXIT_STATUS, Global, duration};
 use crate::outcome::{Failure, Outcome};
 use crate::render::{Output, escaped};
-use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, rows_of, state_of};
+use crate::sessions::{RUNNING, SessionLine, is_own, retain_newest, sorted_out, state_of};
 use crate::table;
 
 /// List sessions, newest first
@@ -77,6 +77,19 @@ impl State {
     }
 }
 
+impl Args {
+    /// Returns how many are wanted, if it is those that a store has at hand however large it is.
+    fn first_page(&self) -> Option<usize> {
+        let is_plain = matches!(self.sort, Sort::Updated)
+            && self.state.is_none()
+            && self.labels.is_empty()
+            && self.active.is_none()
+            && !self.all_generations
+            && !self.own;
+        self.limit.filter(|_| is_plain)
+    }
+}
+
 /// A row, and its state as of now.
 type Shown = (Row, &'static str);
 
@@ -95,7 +108,8 @@ pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome 
 fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
     let store = global.open_read_only()?;
     let mut outcome = Outcome::Done;
-    let (mut rows, mut unreadable) = rows_of(&store)?;
+    let (mut rows, mut unreadable) =
+        sorted_out(if let Some(limit) = args.first_page() { store.recent(limit)? } else { store.sessions()? });
     select(&mut rows, args);
     let mut shown: Vec<Shown> = Vec::with_capacity(rows.len());
     for row in rows {

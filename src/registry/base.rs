@@ -1,0 +1,136 @@
+//! Rows of a large registry, looked up in the file: nobody who wants one session reads a million.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fs::{Fs, FsFile, OpenMode, read_from};
+use crate::key::SessionKey;
+use crate::registry::{ROW_BYTES_MAX, Row};
+
+/// Read at once: some rows.
+const BLOCK_BYTES: usize = 4096;
+
+/// A registry that was proven to be as it was saved. The file stays the one that was opened, whatever takes its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    file: Arc<dyn FsFile>,
+    length_bytes: u64,
+}
+
+/// A line, where it begins and where the next does.
+struct Found {
+    row: Row,
+    start: u64,
+    next: u64,
+}
+
+impl Base {
+    pub(crate) fn open(fs: &dyn Fs, path: &Path) -> io::Result<Self> {
+        let file: Arc<dyn FsFile> = fs.open(path, OpenMode::Read)?.into();
+        let length_bytes = file.stat()?.length_bytes;
+        Ok(Self { file, length_bytes })
+    }
+
+    pub(crate) fn file(&self) -> &dyn FsFile {
+        &*self.file
+    }
+
+    /// Returns the rows of a key, by binary search: the file is sorted. A line that is no row is an error of kind `InvalidData`.
+    pub(crate) fn rows_of(&self, key: &SessionKey) -> io::Result<Vec<Row>> {
+        // A line begins at `from`; all before it are of smaller keys, those that begin at `end` or behind it are not.
+        let (mut from, mut end) = (0, self.length_bytes);
+        while from < end {
+            let middle = from.midpoint(end);
+            match self.first_from(middle)?.filter(|found| found.start < end) {
+                Some(found) if found.row.key.as_str() < key.as_str() => from = found.next,
+                Some(found) if found.start == from => break,
+                _ => end = middle,
+            }
+        }
+        let mut rows = Vec::new();
+        while let Some(found) = self.line_at(from)?.filter(|found| found.row.key == key.as_str()) {
+            from = found.next;
+            rows.push(found.row);
+        }
+        Ok(rows)
+    }
+
+    /// Returns the first line that begins at `offset` or behind it.
+    fn first_from(&self, offset: u64) -> io::Result<Option<Found>> {
+        let Some(mut at) = offset.checked_sub(1) else { return self.line_at(0) };
+        loop {
+            let block = read_from(&*self.file, at, BLOCK_BYTES)?;
+            if let Some(newline) = memchr::memchr(b'\n', &block) {
+                return self.line_at(plus(plus(at, newline), 1));
+            }
+            if block.is_empty() {
+                return Ok(None);
+            }
+            at = plus(at, block.len());
+        }
+    }
+
+    /// Reads the line that begins here; `None` at the end.
+    fn line_at(&self, start: u64) -> io::Result<Option<Found>> {
+        if start >= self.length_bytes {
+            return Ok(None);
+        }
+        let mut wanted = BLOCK_BYTES;
+        loop {
+            let block = read_from(&*self.file, start, wanted)?;
+            if let Some(newline) = memchr::memchr(b'\n', &block) {
+                let decoded = Row::decode(block.get(..newline).unwrap_or_default());
+                let (_, row) = decoded.ok_or(io::ErrorKind::InvalidData)?;
+                return Ok(Some(Found { row, start, next: plus(plus(start, newline), 1) }));
+            }
+            if block.len() < wanted || wanted > ROW_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            wanted = wanted.saturating_mul(8);
+        }
+    }
+}
+
+fn plus(offset: u64, bytes: usize) -> u64 {
+    offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::fs::OsFs;
+    use crate::header::Header;
+    use crate::registry::Rows;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn every_key_is_found_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.jsonl");
+        let mut rows = Rows::default();
+        for number in 0..300_u64 {
+            let key = SessionKey::new(format!("key {number}")).unwrap();
+            // Rows of all lengths, some longer than a block; some keys with generations.
+            for generation in [1 + number % 3, 9].into_iter().take(if number % 5 == 0 { 2 } else { 1 }) {
+                let now = Timestamp::from_unix_ms(0);
+                let header = Header::encode(&mut Vec::new(), &OsFs, &key, generation, None, now).unwrap();
+                let title = Some("t".repeat(usize::try_from(number * number % 7000).unwrap()));
+                rows.put(Row { title, ..Row::born(&header) });
+            }
+        }
+        for count in [0, 1, 2, 300] {
+            let mut some = Rows::default();
+            rows.iter().take(count).for_each(|row| some.put(row.clone()));
+            some.save(&OsFs, &path, 0o600).unwrap();
+            let base = Base::open(&OsFs, &path).unwrap();
+            for number in 0..302 {
+                for text in [format!("key {number}"), format!("key {number}!")] {
+                    let key = SessionKey::new(&text).unwrap();
+                    let expected: Vec<_> = some.iter().filter(|row| row.key == text).cloned().collect();
+                    assert_eq!(base.rows_of(&key).unwrap(), expected, "{text} of {count}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Looking at many sessions: each with a row that is right now, as cheaply as what is known of the registry allows.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Error;
+use crate::index::{self, Indexed};
+use crate::key::{SessionKey, TranscriptName};
+use crate::registry::changes::Changes;
+use crate::registry::{Row, epoch};
+use crate::store::Listed;
+use crate::store::folder;
+use crate::store::inner::Inner;
+use crate::timestamp::Timestamp;
+
+/// What holds while the log's proof does.
+pub(crate) struct Proven {
+    /// Sessions whose rows say nothing.
+    touched: BTreeSet<(SessionKey, u64)>,
+    /// Rows with an activity at this time or behind it are all in memory.
+    newest_since: Timestamp,
+}
+
+/// What could not be folded.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Sessions that somebody is writing to, or that are to be looked at again.
+    pub(crate) touched: BTreeSet<(SessionKey, u64)>,
+    /// There is a transcript without a row, or a row without a transcript.
+    pub(crate) unknown: bool,
+}
+
+impl Inner {
+    /// Reads what the log has new, and says what follows from it; `None` where nothing is proven.
+    fn proven(&self) -> Option<Proven> {
+        let layout = &self.layout;
+        let mut changes = self.changes();
+        let log = changes.as_mut()?;
+        if !log.refresh(&*layout.fs, &layout.changes()) {
+            // Another process has folded it. It will be ours again when we do.
+            *changes = None;
+            return None;
+        }
+        self.take_logged(log);
+        let newest_since = log.holds(&*layout.fs, &layout.registry(), &layout.transcripts())?.newest_since;
+        Some(Proven { touched: log.touched.clone(), newest_since })
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven().is_some()
+    }
+
+    /// Says whether a row is what its transcript says. Costs a `stat` where that is proven but for the file's length, else two
+    /// reads.
+    fn is_current(&self, row: &Row, key: &SessionKey, proven: Option<&Proven>) -> bool {
+        let untouched = proven.is_some_and(|proven| !proven.touched.contains(&(key.clone(), row.generation)));
+        let has_length = || {
+            let stat = self.layout.fs.stat(&self.layout.transcript(key, row.generation));
+            stat.is_ok_and(|stat| stat.length_bytes == row.length_bytes)
+        };
+        (untouched && has_length()) || self.confirms(row)
+    }
+
+    pub(crate) fn sessions(&self) -> Result<Vec<Listed>, Error> {
+        let proven = self.proven();
+        let rows = self.rows()?;
+        let keys = rows.stems();
+        let mut listed = Vec::new();
+        for name in self.layout.list()? {
+            let known = keys.get(&name.stem);
+            let row = known.and_then(|key| Some((key, rows.get(key, name.generation)?)));
+            if let Some((_, row)) = row.filter(|(key, row)| self.is_current(row, key, proven.as_ref())) {
+                listed.push(Listed::Session(row.clone()));
+                continue;
+            }
+            let path = self.layout.transcripts().join(name.to_string());
+            let found = known.cloned().map_or_else(|| index::key_of(&self.layout, &name), Ok);
+            match found.and_then(|key| self.current_row(&key, Some(name.generation))) {
+                Ok(row) => listed.push(Listed::Session(row)),
+                // Pruned while we looked.
+                Err(error) if error.is_gone() => {}
+                Err(error) => listed.push(Listed::Unreadable { path, error }),
+            }
+        }
+        for row in self.rows()?.iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if let Err(error @ Error::TranscriptLost { .. }) = self.generation(&key, Some(row.generation)) {
+                let path = self.layout.transcript(&key, row.generation);
+                listed.push(Listed::Unreadable { path, error });
+            }
+        }
+        Ok(listed)
+    }
+
+    pub(crate) fn recent(&self, limit: usize) -> Result<Vec<Listed>, Error> {
+        if let Some(proven) = self.proven()
+            && let Some(listed) = self.recent_of(&proven, limit)?
+        {
+            return Ok(listed);
+        }
+        let (mut newest, mut unreadable) = (BTreeMap::<_, Row>::new(), Vec::new());
+        for listed in self.sessions()? {
+            match listed {
+                // By key and generation: the last of a key is its newest.
+                Listed::Session(row) => drop(newest.insert(row.key.clone(), row)),
+                Listed::Unreadable { .. } => unreadable.push(listed),
+            }
+        }
+        let mut rows: Vec<_> = newest.into_values().filter(|row| !row.key.starts_with('~')).collect();
+        sort_newest_first(&mut rows);
+        rows.truncate(limit);
+        Ok(rows.into_iter().map(Listed::Session).chain(unreadable).collect())
+    }
+
+    /// Returns the newest sessions from the rows in memory; `None` where these are too few.
+    fn recent_of(&self, proven: &Proven, limit: usize) -> Result<Option<Vec<Listed>>, Error> {
+        let since = if self.knows_all() { epoch() } else { proven.newest_since };
+        let mut rows = self.rows_in_memory(|row| row.updated >= since || since == epoch());
+        let mut unreadable = Vec::new();
+        for (key, generation) in &proven.touched {
+            rows.retain(|row| (row.key.as_str(), row.generation) != (key.as_str(), *generation));
+            match self.current_row(key, Some(*generation)) {
+                Ok(row) => rows.push(row),
+                Err(error) if error.is_gone() => {}
+                Err(error) => {
+                    unreadable.push(Listed::Unreadable { path: self.layout.transcript(key, *generation), error });
+                }
+            }
+        }
+        rows.retain(|row| !row.key.starts_with('~') && (row.updated >= since || since == epoch()));
+        sort_newest_first(&mut rows);
+        let mut listed = Vec::new();
+        for row in rows {
+            if listed.len() == limit {
+                break;
+            }
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if let Some(next) = row.generation.checked_add(1)
+                && folder::exists(&self.layout, &key, next)?
+            {
+                continue;
+            }
+            if !self.is_current(&row, &key, Some(proven)) {
+                // Somebody has changed a file behind our back: nothing is known of the order.
+                return Ok(None);
+            }
+            listed.push(Listed::Session(row));
+        }
+        let is_enough = listed.len() == limit || since == epoch();
+        Ok(is_enough.then(|| listed.into_iter().chain(unreadable).collect()))
+    }
+
+    /// Brings the rows up to date with every transcript: those of other processes, those of a registry that was lost.
+    /// Not those of the `poisoned`: nothing of ours touches their files before somebody asks for that.
+    pub(crate) fn index_stale(&self, poisoned: &[SessionKey]) -> Result<Left, Error> {
+        let rows = self.rows()?;
+        let keys = rows.stems();
+        let mut left = Left::default();
+        // Whoever opened a session before there was a log has not told it, and may write to it without ever doing so.
+        let locked = self.layout.locked_stems()?;
+        for name in self.layout.list()? {
+            let key = keys.get(&name.stem);
+            let row = key.and_then(|key| rows.get(key, name.generation));
+            if let Some(key) = key.filter(|_| locked.contains(&name.stem)) {
+                left.touched.insert((key.clone(), name.generation));
+            }
+            self.index_one(&name, key, row, poisoned, &mut left);
+        }
+        for row in rows.iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if !folder::exists(&self.layout, &key, row.generation)? {
+                if self.graves.hold(self, row)? {
+                    self.forget_row(&key, row.generation, Some(&row.id));
+                } else {
+                    left.unknown = true;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// As [`index_stale`](Self::index_stale) where the log is proven: only what it names, and what we folded.
+    pub(crate) fn index_changed(&self, poisoned: &[SessionKey]) -> Result<Left, Error> {
+        let mut left = Left::default();
+        let mut changed = self.folded();
+        changed.extend(self.changes().iter().flat_map(Changes::news).cloned());
+        for (key, generation) in changed {
+            let row = self.row(&key, generation)?;
+            if folder::exists(&self.layout, &key, generation)? {
+                let name = TranscriptName { stem: key.file_stem(), generation };
+                self.index_one(&name, Some(&key), row.as_ref(), poisoned, &mut left);
+            } else if let Some(row) = row {
+                if self.graves.hold(self, &row)? {
+                    self.forget_row(&key, generation, Some(&row.id));
+                } else {
+                    left.unknown = true;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    fn index_one(
+        &self,
+        name: &TranscriptName,
+        key: Option<&SessionKey>,
+        row: Option<&Row>,
+        poisoned: &[SessionKey],
+        left: &mut Left,
+    ) {
+        if let Some(key) = poisoned.iter().find(|key| key.file_stem() == name.stem) {
+            left.touched.insert((key.clone(), name.generation));
+            return;
+        }
+        if row.is_some_and(|row| self.confirms(row)) {
+            return;
+        }
+        let Indexed { row, busy, torn, error, .. } = index::index(&self.layout, name, key, row, index::How::CLOSE);
+        let found = row.and_then(|row| Some((SessionKey::new(&row.key).ok()?, row)));
+        match found.as_ref().map(|(key, _)| key).or(key) {
+            Some(key) if busy || torn.is_some() || error.is_some() => {
+                left.touched.insert((key.clone(), name.generation));
+            }
+            Some(_) => {}
+            None => left.unknown = true,
+        }
+        if let Some((key, row)) = found {
+            self.fold(&key, &row);
+        }
+    }
+}
+
+fn sort_newest_first(rows: &mut [Row]) {
+    rows.sort_by(|a, b| {
+        (Reverse(a.updated), &a.key, Reverse(a.generation)).cmp(&(Reverse(b.updated), &b.key, Reverse(b.generation)))
+    });
+}

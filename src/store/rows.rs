@@ -1,0 +1,329 @@
+//! The rows that all handles of a store share, and the registry on disk behind them.
+//!
+//! A small registry is read whole and saved whole. Of a large one that is proven ([`changes`]) only the rows asked for are read, and
+//! only what changed is written, to the log beside it; a close folds the log in. No lock here is held across I/O that an append waits
+//! for.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::error::Error;
+use crate::fs::{IoContext as _, Stat};
+use crate::key::SessionKey;
+use crate::layout::Layout;
+use crate::registry::base::Base;
+use crate::registry::changes::{self, Changes, Line};
+use crate::registry::{RegistryState, Row, Rows};
+use crate::store::inner::Inner;
+use crate::sync::{MutexGuard, PoisonError};
+use crate::transcript::recover;
+
+/// The rows in memory, and what is known of those on disk.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    rows: Rows,
+    /// Folded since the last save: what we know better than the file.
+    folded: BTreeSet<(SessionKey, u64)>,
+    /// Of these the ones that are not in the log either.
+    unlogged: BTreeSet<(SessionKey, u64)>,
+    /// Deleted since the last save, with their header ids.
+    gone: Vec<(SessionKey, u64, String)>,
+    /// What was found on disk was missing or no registry.
+    unsound: bool,
+    /// The file is to be replaced whatever it holds.
+    replace: bool,
+    /// The file that we read or wrote last.
+    on_disk: Option<Stat>,
+    /// Where the other rows are, until all are read.
+    rest: Option<Rest>,
+}
+
+/// Rows on disk that are read when asked for.
+#[derive(Debug)]
+struct Rest {
+    base: Base,
+    /// Keys whose rows are in memory.
+    learned: HashSet<SessionKey>,
+}
+
+impl Registry {
+    /// Reads what there is: of a large registry that is proven, the log only.
+    pub(crate) fn open(layout: &Layout) -> Result<(Self, Option<Changes>, RegistryState), Error> {
+        let (fs, path) = (&*layout.fs, layout.registry());
+        let on_disk = fs.stat(&path).ok();
+        let mut changes = Changes::load(fs, &layout.changes());
+        let proven = changes.as_ref().is_some_and(|changes| changes.holds(fs, &path, &layout.transcripts()).is_some());
+        if let (true, Some(log), Ok(base)) = (proven, &mut changes, Base::open(fs, &path)) {
+            let rows = std::mem::take(&mut log.rows);
+            let rest = Some(Rest { base, learned: HashSet::new() });
+            return Ok((Self::new(rows, on_disk, RegistryState::Sound, rest), changes, RegistryState::Sound));
+        }
+        let (mut rows, state) = Rows::load(fs, &path)?;
+        // Nobody vouches for it, but a row in the log may be the later witness.
+        changes.iter().flat_map(|changes| changes.rows.iter()).for_each(|row| rows.put_later(row));
+        Ok((Self::new(rows, on_disk, state, None), None, state))
+    }
+
+    fn new(rows: Rows, on_disk: Option<Stat>, state: RegistryState, rest: Option<Rest>) -> Self {
+        let (folded, unlogged, gone) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        Self { rows, folded, unlogged, gone, unsound: state != RegistryState::Sound, replace: false, on_disk, rest }
+    }
+
+    /// Takes over rows from disk that we have not.
+    fn learn(&mut self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            let is_gone = |(gone, generation, id): &(SessionKey, u64, String)| {
+                (gone, *generation, id) == (&key, row.generation, &row.id)
+            };
+            if self.rows.get(&key, row.generation).is_none() && !self.gone.iter().any(is_gone) {
+                self.rows.put(row);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn changes(&self) -> MutexGuard<'_, Option<Changes>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the rows of a key if they are not in memory.
+    fn learn(&self, key: &SessionKey) -> Result<(), Error> {
+        let base = match &self.registry().rest {
+            Some(rest) if !rest.learned.contains(key) => rest.base.clone(),
+            _ => return Ok(()),
+        };
+        let Ok(rows) = base.rows_of(key) else {
+            // Not as it was saved after all.
+            return self.learn_all();
+        };
+        let mut registry = self.registry();
+        registry.learn(rows);
+        if let Some(rest) = &mut registry.rest {
+            rest.learned.insert(key.clone());
+        }
+        Ok(())
+    }
+
+    /// Reads all rows that are not in memory.
+    pub(crate) fn learn_all(&self) -> Result<(), Error> {
+        let Some(base) = self.registry().rest.as_ref().map(|rest| rest.base.clone()) else { return Ok(()) };
+        let (rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
+        let mut registry = self.registry();
+        registry.learn(rows.into_rows());
+        registry.rest = None;
+        registry.unsound |= state != RegistryState::Sound;
+        Ok(())
+    }
+
+    pub(crate) fn row(&self, key: &SessionKey, generation: u64) -> Result<Option<Row>, Error> {
+        self.learn(key)?;
+        Ok(self.registry().rows.get(key, generation).cloned())
+    }
+
+    /// Returns the row of the newest generation.
+    pub(crate) fn newest_row(&self, key: &SessionKey) -> Result<Option<Row>, Error> {
+        self.learn(key)?;
+        Ok(self.registry().rows.newest(key).cloned())
+    }
+
+    /// Returns the rows of the generations behind this one; none as a rule.
+    pub(crate) fn rows_behind(&self, key: &SessionKey, generation: u64) -> Result<Vec<Row>, Error> {
+        self.learn(key)?;
+        Ok(self.registry().rows.behind(key, generation))
+    }
+
+    /// Returns all rows.
+    pub(crate) fn rows(&self) -> Result<Rows, Error> {
+        self.learn_all()?;
+        Ok(self.registry().rows.clone())
+    }
+
+    /// Returns those of the rows in memory that are wanted.
+    pub(crate) fn rows_in_memory(&self, wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+        self.registry().rows.iter().filter(|row| wanted(row)).cloned().collect()
+    }
+
+    /// Says whether every row is in memory.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.registry().rest.is_none()
+    }
+
+    /// Takes over what the log has new from others: rows of sessions that they let go of.
+    pub(crate) fn take_logged(&self, changes: &mut Changes) {
+        let logged = std::mem::take(&mut changes.rows);
+        let mut registry = self.registry();
+        logged.iter().for_each(|row| registry.rows.put_later(row));
+    }
+
+    /// Takes over a row whose content is durable.
+    pub(crate) fn fold(&self, key: &SessionKey, row: &Row) {
+        let mut registry = self.registry();
+        registry.rows.update(key, row);
+        registry.folded.insert((key.clone(), row.generation));
+        registry.unlogged.insert((key.clone(), row.generation));
+        drop(registry);
+        self.keeper.changed();
+    }
+
+    /// Takes out the row of a session that was deleted, if it is still that one's.
+    pub(crate) fn forget_row(&self, key: &SessionKey, generation: u64, deleted: Option<&str>) {
+        if self.learn(key).is_err() {
+            return;
+        }
+        let mut registry = self.registry();
+        let Some(id) = registry.rows.get(key, generation).map(|row| row.id.clone()) else { return };
+        if deleted.is_some_and(|deleted| deleted != id) {
+            return;
+        }
+        registry.rows.remove(key, generation, &id);
+        registry.folded.remove(&(key.clone(), generation));
+        registry.unlogged.remove(&(key.clone(), generation));
+        registry.gone.push((key.clone(), generation, id));
+        drop(registry);
+        self.keeper.changed();
+    }
+
+    /// Says whether anything is known that the registry's file does not say.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        let registry = self.registry();
+        !registry.folded.is_empty() || !registry.gone.is_empty() || registry.replace || registry.unsound
+    }
+
+    /// Returns which rows were folded since the last save.
+    pub(crate) fn folded(&self) -> BTreeSet<(SessionKey, u64)> {
+        self.registry().folded.clone()
+    }
+
+    /// Has the next save replace the file.
+    pub(crate) fn replace_on_save(&self) {
+        self.registry().replace = true;
+    }
+
+    /// Makes what changed known to other processes and to the next one: in the log where there is one, else by a whole save.
+    pub(crate) fn save_registry(&self) -> Result<(), Error> {
+        if self.changes().is_none() {
+            return self.save_whole();
+        }
+        self.log_open_rows();
+        Ok(())
+    }
+
+    /// Logs the rows of sessions that are written to: as witnesses, no more, so they stay touched.
+    fn log_open_rows(&self) {
+        let mut registry = self.registry();
+        let unlogged = std::mem::take(&mut registry.unlogged);
+        let rows: Vec<_> =
+            unlogged.iter().filter_map(|(key, number)| registry.rows.get(key, *number).cloned()).collect();
+        drop(registry);
+        let both = unlogged.iter().zip(&rows);
+        let lines =
+            changes::encode(both.flat_map(|((key, number), row)| [Line::Row(row), Line::Touched(key, *number)]));
+        self.log(&lines);
+    }
+
+    /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
+    /// every session's lock, and without fsync.
+    pub(crate) fn save_whole(&self) -> Result<(), Error> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.learn_all()?;
+        self.take_foreign_rows()?;
+        let path = self.layout.registry();
+        let saved = {
+            let registry = self.registry();
+            if registry.folded.is_empty() && registry.gone.is_empty() && !registry.replace && !registry.unsound {
+                return Ok(());
+            }
+            registry.rows.clone()
+        };
+        saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
+        let mut registry = self.registry();
+        registry.on_disk = self.layout.fs.stat(&path).ok();
+        (registry.replace, registry.unsound) = (false, false);
+        // What was folded meanwhile waits for the next save.
+        let Registry { rows, folded, unlogged, gone, .. } = &mut *registry;
+        folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
+        unlogged.retain(|session| folded.contains(session));
+        gone.retain(|(key, generation, id)| saved.get(key, *generation).is_some_and(|row| row.id == *id));
+        Ok(())
+    }
+
+    /// Merges the file into our rows if somebody else replaced it.
+    ///
+    /// Of the rows that we did not fold since our last save the file knows better, also that they are gone: somebody may have
+    /// accepted a loss. A file that is missing or no registry knows nothing. The caller is the only one who saves.
+    fn take_foreign_rows(&self) -> Result<(), Error> {
+        let path = self.layout.registry();
+        let stat = self.layout.fs.stat(&path).ok();
+        let (ours, folded) = {
+            let registry = self.registry();
+            if registry.replace || stat == registry.on_disk {
+                return Ok(());
+            }
+            (registry.rows.clone(), registry.folded.clone())
+        };
+        let (theirs, state) = Rows::load(&*self.layout.fs, &path)?;
+        let mut merged;
+        let mut lacking = Vec::new();
+        if state == RegistryState::Sound {
+            merged = theirs;
+            merged.merge(&ours, folded.iter(), |row| self.confirms(row));
+            // Who saved at the same time as we did may not have seen our rows. One that its transcript confirms was not taken out
+            // for a loss.
+            lacking.extend(ours.identities().filter(|(key, generation)| {
+                let row = ours.get(key, *generation).filter(|_| merged.get(key, *generation).is_none());
+                row.is_some_and(|row| self.confirms(row))
+            }));
+            lacking
+                .iter()
+                .filter_map(|(key, generation)| ours.get(key, *generation))
+                .for_each(|row| merged.put(row.clone()));
+        } else {
+            merged = ours.clone();
+            let unknown: Vec<_> =
+                theirs.identities().filter(|(key, generation)| ours.get(key, *generation).is_none()).collect();
+            merged.merge(&theirs, unknown.iter(), |row| self.confirms(row));
+        }
+        let mut registry = self.registry();
+        // What was folded while we merged is newer than both.
+        for (key, generation) in &registry.folded {
+            if let Some(row) = registry.rows.get(key, *generation).filter(|row| ours.get(key, *generation) != Some(row))
+            {
+                merged.put(row.clone());
+            }
+        }
+        for (key, generation, id) in &registry.gone {
+            merged.remove(key, *generation, id);
+        }
+        registry.folded.extend(lacking);
+        registry.rows = merged;
+        registry.on_disk = stat;
+        registry.unsound |= state != RegistryState::Sound;
+        Ok(())
+    }
+
+    /// Replaces all rows by those of a rebuild and saves them. Rows that a writer of ours folded meanwhile stay: `old` is what
+    /// the rebuild began with.
+    pub(crate) fn replace_rows(&self, mut rows: Rows, old: &Rows) -> Result<(), Error> {
+        let mut registry = self.registry();
+        for row in registry.rows.iter() {
+            let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if old.get(&key, row.generation) != Some(row) {
+                rows.put(row.clone());
+            }
+        }
+        registry.rows = rows;
+        (registry.replace, registry.rest) = (true, None);
+        drop(registry);
+        self.save_whole()
+    }
+
+    /// Says whether a transcript is exactly what its row says.
+    pub(crate) fn confirms(&self, row: &Row) -> bool {
+        SessionKey::new(&row.key).is_ok_and(|key| recover::agrees(&self.layout, &key, row).unwrap_or(false))
+    }
+}

@@ -1,0 +1,203 @@
+//! The log beside a large registry: what writers tell it, and how a close folds it in and begins a new one.
+//!
+//! Order of a fold, so that no change falls between two logs: the log is there before the first transcript is looked at; the
+//! registry is saved; the new log takes the name, without a proof; what others appended to the old one meanwhile is taken over; only
+//! then comes the proof. One process folds at a time; whoever can not, leaves no proof behind, only a registry.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::atomic::TempFile;
+use crate::error::Error;
+use crate::fs::{FsFile, OpenMode, read_from, write_all};
+use crate::key::SessionKey;
+use crate::lock::{Lock, Purpose};
+use crate::registry::Row;
+use crate::registry::changes::{self, Changes, Line, Proof, ns};
+use crate::registry::epoch;
+use crate::store::inner::Inner;
+use crate::store::listing::Left;
+use crate::sync::atomic::Ordering;
+use crate::timestamp::Timestamp;
+
+/// Rows of the newest sessions that a new log begins with: a listing's first page.
+const NEWEST: usize = 100;
+/// A log that outgrew this share of its registry, or this size where that is more, is folded in.
+const LOG_SHARE: u64 = 4;
+const LOG_BYTES: u64 = 8 << 20;
+/// What a row comes to, about.
+const ROW_BYTES: u64 = 400;
+/// Waited for another process's fold, at a close.
+const FOLD_WAIT: Duration = Duration::from_secs(5);
+
+/// A fold that has begun.
+pub(crate) struct Fold {
+    _lock: Lock,
+    old: Arc<dyn FsFile>,
+    /// What the old log held before the first look.
+    seen_bytes: u64,
+    /// Time of the folder before the first look.
+    folder_ns: i64,
+}
+
+impl Inner {
+    /// Appends lines to the log, if there is one. What can not be told ends all belief in it: an append waits for no log.
+    pub(crate) fn log(&self, lines: &[u8]) {
+        let path = self.layout.changes();
+        if changes::append(&*self.layout.fs, &path, lines).is_err() {
+            self.layout.fs.remove(&path).ok();
+        }
+    }
+
+    /// Tells that a session's row says nothing from now on. Before the first change of its transcript, under its lock.
+    pub(crate) fn touch(&self, key: &SessionKey, generation: u64) {
+        self.log(&changes::encode([Line::Touched(key, generation)]));
+    }
+
+    /// Tells the row of a session that is let go of. After its last change, under its lock.
+    pub(crate) fn let_go(&self, row: &Row) {
+        self.log(&changes::encode([Line::Row(row)]));
+    }
+
+    /// Has a file be born in the transcripts' folder, and tells the folder's new time if the birth is all that changed it.
+    pub(crate) fn bear<T>(&self, birth: impl FnOnce() -> T) -> T {
+        let known = self.births.fetch_add(1, Ordering::AcqRel) > 0 || self.is_folder_known();
+        let born = birth();
+        if known
+            && self.changes().is_some()
+            && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts())
+        {
+            self.log(&changes::encode([Line::Folder(ns(stat.modified_ns))]));
+        }
+        self.births.fetch_sub(1, Ordering::AcqRel);
+        born
+    }
+
+    fn is_folder_known(&self) -> bool {
+        let mut changes = self.changes();
+        let Some(log) = changes.as_mut() else { return false };
+        log.refresh(&*self.layout.fs, &self.layout.changes());
+        let folder = self.layout.fs.stat(&self.layout.transcripts());
+        folder.is_ok_and(|stat| Some(ns(stat.modified_ns)) == log.folder_ns())
+    }
+
+    /// Begins a fold if the registry is large enough to be worth a log and nobody else folds.
+    fn begin_fold(&self, is_large: bool, wait: Duration) -> Option<Fold> {
+        let (fs, path) = (&self.layout.fs, self.layout.changes());
+        if !is_large || fs.boot().is_none() {
+            return None;
+        }
+        let lock = Lock::acquire(fs, &self.layout.fold_lock(), self.layout.file_mode, wait, Purpose::Brief).ok()?;
+        let old: Arc<dyn FsFile> = fs.open(&path, OpenMode::Create { mode: self.layout.file_mode }).ok()?.into();
+        let seen_bytes = old.stat().ok()?.length_bytes;
+        let folder_ns = ns(fs.stat(&self.layout.transcripts()).ok()?.modified_ns);
+        Some(Fold { _lock: lock, old, seen_bytes, folder_ns })
+    }
+
+    /// Ends a fold: the registry is saved, a new log takes the old one's place.
+    fn end_fold(&self, fold: &Fold, left: &Left) {
+        let (fs, path) = (&*self.layout.fs, self.layout.changes());
+        *self.changes() = None;
+        if left.unknown || self.replace_log(fold, left).is_none() {
+            // A log without proof does no harm, but nobody would fold it.
+            fs.remove(&path).ok();
+            return;
+        }
+        *self.changes() = Changes::load(fs, &path);
+    }
+
+    fn replace_log(&self, fold: &Fold, left: &Left) -> Option<()> {
+        let (fs, path) = (&*self.layout.fs, self.layout.changes());
+        let mut newest = self.rows_in_memory(|row| !row.key.starts_with('~'));
+        let is_all = newest.len() <= NEWEST;
+        if !is_all {
+            newest.select_nth_unstable_by_key(NEWEST, |row| Reverse(row.updated));
+            newest.truncate(NEWEST);
+        }
+        let oldest = newest.iter().map(|row| row.updated).min();
+        // Of those with the oldest's time some may be missing.
+        let newest_since = oldest
+            .filter(|_| !is_all)
+            .map_or(epoch(), |oldest| Timestamp::from_unix_ms(oldest.unix_ms().saturating_add(1)));
+        let touched = left.touched.iter().map(|(key, generation)| Line::Touched(key, *generation));
+        let lines = newest.iter().map(Line::Row).chain(touched).chain([Line::Folder(fold.folder_ns)]);
+        let temp = TempFile::create(fs, &path, self.layout.file_mode).ok()?;
+        write_all(&*temp.file, &changes::encode(lines), 0).ok()?;
+        temp.replace(&path).ok()?;
+        let behind = fold.old.stat().ok()?.length_bytes.saturating_sub(fold.seen_bytes);
+        let meanwhile = read_from(&*fold.old, fold.seen_bytes, usize::try_from(behind).ok()?).ok()?;
+        let registry = fs.stat(&self.layout.registry()).ok()?;
+        let proof = Proof::new(fs, &registry, newest_since, newest.len())?;
+        let mut lines = meanwhile;
+        lines.extend(changes::encode([Line::Proof(&proof)]));
+        changes::append(fs, &path, &lines).ok()
+    }
+
+    /// Brings the registry up to date with all transcripts and saves it whole; the log is folded in.
+    pub(crate) fn settle(&self, poisoned: &[SessionKey], wait: Duration) -> Result<(), Error> {
+        let fold = self.begin_fold(self.is_large(), wait);
+        if let Some(fold) = fold.as_ref().filter(|_| self.is_proven()) {
+            if !self.has_unsaved() && self.changes().as_ref().is_some_and(|log| log.news().next().is_none()) {
+                return Ok(());
+            }
+            let left = self.index_changed(poisoned)?;
+            self.replace_on_save();
+            self.save_whole()?;
+            self.end_fold(fold, &left);
+            return Ok(());
+        }
+        // What other processes know first: a loss that somebody accepted is no finding of ours.
+        self.save_whole()?;
+        let left = self.index_stale(poisoned)?;
+        self.save_whole()?;
+        match fold {
+            Some(fold) => self.end_fold(&fold, &left),
+            None => drop(self.changes().take()),
+        }
+        Ok(())
+    }
+
+    /// Begins the fold of a rebuild, which changes files that nobody has touched: the old log proves nothing from now on.
+    pub(crate) fn begin_rebuild(&self, transcripts: usize) -> Option<Fold> {
+        *self.changes() = None;
+        self.layout.fs.remove(&self.layout.changes()).ok();
+        let bytes = u64::try_from(transcripts).unwrap_or(u64::MAX).saturating_mul(ROW_BYTES);
+        self.begin_fold(bytes >= self.options.registry_log_from, FOLD_WAIT)
+    }
+
+    /// Ends it, once the registry is replaced.
+    pub(crate) fn end_rebuild(&self, fold: Option<Fold>, left: &Left) {
+        if let Some(fold) = fold {
+            self.end_fold(&fold, left);
+        }
+    }
+
+    /// The settling of a close.
+    pub(crate) fn settle_for_good(&self, poisoned: &[SessionKey]) -> Result<(), Error> {
+        self.settle(poisoned, FOLD_WAIT)
+    }
+
+    /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started or was not closed, is
+    /// settled once; so is a log that was appended to for long.
+    pub(crate) fn save_or_settle(&self, settled: &mut bool) -> Result<(), Error> {
+        let has_log = self.changes().is_some();
+        if (has_log && self.has_outgrown()) || (!has_log && !*settled && self.is_large()) {
+            *settled = true;
+            return self.settle(&[], Duration::ZERO);
+        }
+        self.save_registry()
+    }
+
+    fn is_large(&self) -> bool {
+        let registry = self.layout.fs.stat(&self.layout.registry());
+        registry.is_ok_and(|stat| stat.length_bytes >= self.options.registry_log_from)
+    }
+
+    /// Says whether the log has outgrown its registry.
+    fn has_outgrown(&self) -> bool {
+        let registry = self.layout.fs.stat(&self.layout.registry()).map_or(0, |stat| stat.length_bytes);
+        let log = self.layout.fs.stat(&self.layout.changes()).map_or(0, |stat| stat.length_bytes);
+        log > LOG_BYTES.max(registry / LOG_SHARE)
+    }
+}
