@@ -14,6 +14,7 @@ pub(crate) mod changes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -218,9 +219,9 @@ fn is_no_registry(error: &std::io::Error) -> bool {
     is_link || matches!(error.kind(), FileTooLarge | InvalidInput | IsADirectory)
 }
 
-/// All rows, by key and generation.
+/// All rows, by key and generation. Cheap to clone: rows are shared until one is changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rows(BTreeMap<SessionKey, BTreeMap<u64, Row>>);
+pub(crate) struct Rows(BTreeMap<(SessionKey, u64), Arc<Row>>);
 
 impl Rows {
     /// Reads the registry. What is missing or no registry gives no rows and says so; any other error is the caller's. Memory is
@@ -273,26 +274,27 @@ impl Rows {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.0.values().flat_map(BTreeMap::values)
+        self.0.values().map(|row| &**row)
     }
 
     pub(crate) fn get(&self, key: &SessionKey, generation: u64) -> Option<&Row> {
-        self.0.get(key)?.get(&generation)
+        self.0.get(&(key.clone(), generation)).map(|row| &**row)
     }
 
     pub(crate) fn newest(&self, key: &SessionKey) -> Option<&Row> {
-        self.0.get(key)?.values().next_back()
+        let (first, last) = ((key.clone(), 0), (key.clone(), u64::MAX));
+        self.0.range(first..=last).next_back().map(|(_, row)| &**row)
     }
 
     /// Returns the rows of a key's generations behind this one; none as a rule.
     pub(crate) fn behind(&self, key: &SessionKey, generation: u64) -> Vec<Row> {
-        let rows = self.0.get(key).into_iter().flatten();
-        rows.filter(|(number, _)| **number > generation).map(|(_, row)| row.clone()).collect()
+        let Some(next) = generation.checked_add(1) else { return Vec::new() };
+        self.0.range((key.clone(), next)..=(key.clone(), u64::MAX)).map(|(_, row)| Row::clone(row)).collect()
     }
 
     /// Returns all rows, by key and generation.
     pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
-        self.0.into_values().flat_map(BTreeMap::into_values)
+        self.0.into_values().map(Arc::unwrap_or_clone)
     }
 
     /// Takes over a row that was folded at another time, if it is the later one. What was known to be durable stays known.
@@ -312,36 +314,32 @@ impl Rows {
 
     /// Returns the keys by the stem of their files.
     pub(crate) fn stems(&self) -> HashMap<String, SessionKey> {
-        self.0.keys().map(|key| (key.file_stem(), key.clone())).collect()
+        self.0.keys().map(|(key, _)| (key.file_stem(), key.clone())).collect()
     }
 
     pub(crate) fn put(&mut self, row: Row) {
         let Ok(key) = SessionKey::new(&row.key) else { return };
-        self.0.entry(key).or_default().insert(row.generation, row);
+        self.0.insert((key, row.generation), Arc::new(row));
     }
 
     /// Brings the row of `key` up to date without allocating where it exists.
     pub(crate) fn update(&mut self, key: &SessionKey, row: &Row) {
-        match self.0.get_mut(key).and_then(|rows| rows.get_mut(&row.generation)) {
-            Some(old) => old.clone_from(row),
+        match self.0.get_mut(&(key.clone(), row.generation)) {
+            Some(old) => Arc::make_mut(old).clone_from(row),
             None => self.put(row.clone()),
         }
     }
 
     /// Takes out a row if it has this id.
     pub(crate) fn remove(&mut self, key: &SessionKey, generation: u64, id: &str) {
-        let Some(rows) = self.0.get_mut(key) else { return };
-        if rows.get(&generation).is_some_and(|row| row.id == id) {
-            rows.remove(&generation);
-        }
-        if rows.is_empty() {
-            self.0.remove(key);
+        if self.get(key, generation).is_some_and(|row| row.id == id) {
+            self.0.remove(&(key.clone(), generation));
         }
     }
 
     /// Returns which sessions have a row.
     pub(crate) fn identities(&self) -> impl Iterator<Item = (SessionKey, u64)> {
-        self.0.iter().flat_map(|(key, rows)| rows.keys().map(|generation| (key.clone(), *generation)))
+        self.0.keys().cloned()
     }
 
     /// Takes over some rows of `others`: one that we do not have, and of two for one session the one that `confirms`, else
