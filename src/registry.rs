@@ -277,6 +277,10 @@ impl Rows {
         self.0.values().map(|row| &**row)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn get(&self, key: &SessionKey, generation: u64) -> Option<&Row> {
         self.0.get(&(key.clone(), generation)).map(|row| &**row)
     }

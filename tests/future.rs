@@ -181,3 +181,64 @@ fn many_at_once_share_commits_and_are_all_there() {
     assert_eq!(seqs, (1..=64).collect::<Vec<_>>());
     assert_eq!(bodies(&session).len(), 64);
 }
+
+#[test]
+fn what_one_thread_submits_is_written_in_that_order() {
+    let (folder, store) = world();
+    let sessions: Vec<_> = ["a", "b", "c"].map(|key| store.session(key).unwrap()).into();
+    let submitted: Vec<_> = (0..300)
+        .map(|number| sessions[usize::try_from(number % 3).unwrap()].submit(common::numbered(number)))
+        .collect();
+    // Nobody holds the store any more but what is on its way.
+    drop((sessions, store));
+    for (number, pending) in (0..).zip(submitted) {
+        let receipts = pending.wait().unwrap();
+        assert_eq!((receipts.len(), receipts[0].seq, receipts[0].durable), (1, 1 + number / 3, true));
+    }
+    let store = Store::open(folder.path()).unwrap();
+    for (key, first) in [("a", 0), ("b", 1), ("c", 2)] {
+        let expected: Vec<_> = (0..100).map(|at| common::numbered(first + 3 * at).body().to_owned()).collect();
+        assert_eq!(bodies(&store.session(key).unwrap()), expected);
+    }
+}
+
+#[test]
+fn too_much_at_once_is_refused_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sesslog::Options::new().queue_bytes_max(3000).open(folder.path()).unwrap();
+    let session = store.session("a").unwrap();
+    let large = NewRecord::new(&"x".repeat(5000)).unwrap();
+    // Alone it is taken, whatever its size.
+    session.submit(large.clone()).wait().unwrap();
+    let refused = loop {
+        let (first, second) = (session.submit(large.clone()), session.submit(large.clone()));
+        let (first, second) = (first.wait(), second.wait());
+        first.unwrap();
+        if let Err(refused) = second {
+            break refused;
+        }
+    };
+    assert!(matches!(refused, Error::QueueFull { limit_bytes: 3000, .. }) && refused.to_string().contains("await"));
+    session.submit(large).wait().unwrap();
+}
+
+#[test]
+fn submitted_and_appended_share_commits() {
+    let (_folder, store) = world();
+    let session = store.session("a").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let session = &session;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    if thread % 2 == 0 {
+                        session.append(common::numbered(number)).unwrap();
+                    } else {
+                        session.submit(common::numbered(number)).wait().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(bodies(&session).len(), 200);
+}

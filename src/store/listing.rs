@@ -117,8 +117,9 @@ impl Inner {
         let since = if self.knows_all() { epoch() } else { proven.newest_since };
         let mut rows = self.rows_in_memory(|row| row.updated >= since || since == epoch());
         let mut unreadable = Vec::new();
+        let is_touched = |row: &Row, key: &SessionKey| proven.touched.contains(&(key.clone(), row.generation));
+        rows.retain(|row| SessionKey::new(&row.key).is_ok_and(|key| !is_touched(row, &key)));
         for (key, generation) in &proven.touched {
-            rows.retain(|row| (row.key.as_str(), row.generation) != (key.as_str(), *generation));
             match self.current_row(key, Some(*generation)) {
                 Ok(row) => rows.push(row),
                 Err(error) if error.is_gone() => {}
@@ -140,7 +141,8 @@ impl Inner {
             {
                 continue;
             }
-            if !self.is_current(&row, &key, Some(proven)) {
+            // One that is touched was looked at just now.
+            if !is_touched(&row, &key) && !self.is_current(&row, &key, Some(proven)) {
                 // Somebody has changed a file behind our back: nothing is known of the order.
                 return Ok(None);
             }
@@ -217,7 +219,8 @@ impl Inner {
         }
         let Indexed { row, busy, torn, error, .. } = index::index(&self.layout, name, key, row, index::How::CLOSE);
         let found = row.and_then(|row| Some((SessionKey::new(&row.key).ok()?, row)));
-        match found.as_ref().map(|(key, _)| key).or(key) {
+        let named = if found.is_none() && key.is_none() { index::key_of(&self.layout, name).ok() } else { None };
+        match found.as_ref().map(|(key, _)| key).or(key).or(named.as_ref()) {
             Some(key) if busy || torn.is_some() || error.is_some() => {
                 left.touched.insert((key.clone(), name.generation));
             }

@@ -148,6 +148,10 @@ impl Inner {
         self.registry().rows.iter().filter(|row| wanted(row)).cloned().collect()
     }
 
+    pub(crate) fn count_in_memory(&self) -> u64 {
+        u64::try_from(self.registry().rows.len()).unwrap_or(u64::MAX)
+    }
+
     /// Says whether every row is in memory.
     pub(crate) fn knows_all(&self) -> bool {
         self.registry().rest.is_none()

@@ -190,8 +190,8 @@ impl Inner {
     }
 
     fn is_large(&self) -> bool {
-        let registry = self.layout.fs.stat(&self.layout.registry());
-        registry.is_ok_and(|stat| stat.length_bytes >= self.options.registry_log_from)
+        let saved = self.layout.fs.stat(&self.layout.registry()).map_or(0, |stat| stat.length_bytes);
+        saved.max(self.count_in_memory().saturating_mul(ROW_BYTES)) >= self.options.registry_log_from
     }
 
     /// Says whether the log has outgrown its registry.

@@ -168,6 +168,10 @@ impl Fs for FaultyFs {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.run(Op::SyncDir, path, || OsFs.sync_dir(path))
     }
+
+    fn boot(&self) -> Option<String> {
+        OsFs.boot()
+    }
 }
 
 #[derive(Debug)]
