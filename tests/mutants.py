@@ -22,17 +22,19 @@ WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs",
 EDGE, REPAIR, STATUS = "src/transcript/edge.rs", "src/repair.rs", "src/status.rs"
 DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/inner.rs"
 IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
+SLOT, ROWS, SETTLE, LISTING = "src/store/slot.rs", "src/store/rows.rs", "src/store/settle.rs", "src/store/listing.rs"
+CHANGES = "src/registry/changes.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
     "no fdatasync": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = std::io::Result::Ok(()) {"),
-    "acknowledged before the fdatasync": (WRITER, "        if sync {\n            self.sync_ours()?;", "        if sync {\n            self.durable_seq = self.row.last_seq;"),
+    "acknowledged before the fdatasync": (WRITER, "            self.sync_ours()?;\n        }\n        Ok(written)", "            self.durable_seq = self.row.last_seq;\n        }\n        Ok(written)"),
     "fsync tried again": (WRITER, "if let Err(error) = self.file.sync_data() {", "if let Err(error) = self.file.sync_data().or_else(|_| self.file.sync_data()) {"),
     "no fsync of a newborn file": (WRITER, 'temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;', ""),
     "no fsync of the folder at birth": (WRITER, ".sync_dir(&transcripts)", ".stat(&transcripts).map(drop)"),
-    "short write ignored": (WRITER, "result.as_ref().is_ok_and(|count| *count == buffer.len())", "result.is_ok()"),
+    "short write ignored": (WRITER, "Ok(count) if count >= content_bytes => {", "Ok(count) if count > 0 => {"),
     "rollback not synced": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "self.file.set_len(length_bytes)"),
-    "durable one too high": (WRITER, "let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };", "let place = Place { seq: row.last_seq.saturating_add(1), durable: (durable + 1).min(row.last_seq), prev: row.last_crc };"),
+    "durable one too high": (WRITER, "let mut place = Place { seq: before.1, durable: self.durable_seq, prev: self.row.last_crc };", "let mut place = Place { seq: before.1, durable: (self.durable_seq + 1).min(before.1), prev: self.row.last_crc };"),
     "poison not set": ("src/store/commit.rs", "                self.writer = None;\n                self.poisoned = Some(error.clone());", "                if let Some(writer) = self.writer.as_mut() {\n                    writer.unpoison();\n                }"),
     "registry ahead of the transcript": ("src/store/commit.rs", "self.writer.as_ref().filter(|writer| writer.unsynced() == 0)", "self.writer.as_ref()"),
     "stale page cache trusted": (RECOVER, "if proven_seq < folded.last_seq {", "if false {"),
@@ -66,7 +68,7 @@ BUGS = {
     "the counter reset by a failed turn": (STATUS, "if *outcome == Outcome::Success {", "if *outcome != Outcome::Interrupted {"),
     "suspended lost with the registry": (RECOVER, "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };", "let mark = if info.is_mark { walk.source.mark(&line, header.crc)? } else { None };\n                let mark = mark.filter(|mark| !matches!(mark, Mark::Suspended { .. }));"),
     "a suspended session begins a turn": ("src/store/turns.rs", "                refuse_suspended(&key, row)?;", "                let _ = row;"),
-    "written behind a reset": (COMMIT, "self.writer = self.writer.take().filter(|writer| writer.row().state != SessionState::Closed);", ""),
+    "written behind a reset": (COMMIT, "self.writer.take_if(|writer| writer.row().state == SessionState::Closed)", "self.writer.take_if(|_| false)"),
     "a drained turn that failed stays pending": ("src/store/turns.rs", "if is_over && row.status.pending.is_some() && drained.load(Ordering::Acquire) {", "if false && is_over && drained.load(Ordering::Acquire) {"),
     "a drain replaces marks": (DRAIN, "if !runs || marked {", "if !runs || (marked && row.is_some_and(|row| row.status.suspended.is_some())) {"),
     "ids of an earlier process are not known": (IDS, "ids.put(id_json, at);", "let _ = id_json;"),
@@ -81,29 +83,40 @@ BUGS = {
     "a prune takes what is pending": ("src/prune.rs", "SessionState::Pending => Some(Kept::Pending),", "SessionState::Pending => None,"),
     "a prune takes what runs": ("src/prune.rs", "SessionState::Interrupted => Some(Kept::Running),", "SessionState::Interrupted => None,"),
     "a full disk purges unseen": (TRASH, "leaving.leave(inner, purge && is_noted);", "leaving.leave(inner, purge);"),
+    "padding counted as content": (WRITER, "let offset = self.row.length_bytes;\n            written.push", "self.row.length_bytes = self.file_end;\n            let offset = self.row.length_bytes;\n            written.push"),
+    "padding cut behind the end of the last line": (WRITER, "if self.file.set_len(self.row.length_bytes).is_ok() {", "if self.file.set_len(self.row.length_bytes - 1).is_ok() {"),
+    "what is written over padding is not synced": (WRITER, "            self.sync_ours()?;\n        }\n        Ok(written)", "            if self.is_padded() {\n                self.durable_seq = self.row.last_seq;\n            } else {\n                self.sync_ours()?;\n            }\n        }\n        Ok(written)"),
+    "nobody is told who writes": (SETTLE, "self.log(&changes::encode([Line::Touched(key, generation)]));", "let _ = (key, generation);"),
+    "a log of another start of the machine is believed": (CHANGES, "fs.boot().as_ref() == Some(&proof.boot)\n            && ", ""),
+    "a log beside another registry is believed": (CHANGES, "&& fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)", ""),
+    "a log is believed whatever is new in the folder": (CHANGES, "&& fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.modified_ns)) == self.folder_ns)", ""),
+    "what is in the old log is not taken over": (SETTLE, "        let mut lines = meanwhile;\n", "        drop(meanwhile);\n        let mut lines = Vec::new();\n"),
+    "who wrote before the log is not looked at": (LISTING, "key.filter(|_| locked.contains(&name.stem))", "key.filter(|_| locked.is_empty() && !locked.is_empty())"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
 }
 
 
 # Bugs that need two threads in one order: name: (file, what stands there, what stands there instead)
 RACES = {
-    "nobody is woken after an error": (COMMIT, "        drop(state);\n        self.slot.changed.notify_all();", "        let failed = state.poisoned.is_some();\n        drop(state);\n        if !failed {\n            self.slot.changed.notify_all();\n        }"),
-    "one waiter is woken": (COMMIT, "self.slot.changed.notify_all();", "self.slot.changed.notify_one();"),
-    "led for ever after an error": (COMMIT, "state.led = false;", "state.led = state.poisoned.is_some();"),
-    "waits without the lock it looked with": (COMMIT, "self.changed.wait(state)", "{\n                drop(state);\n                self.changed.wait(self.lock())\n            }"),
-    "one of three tickets is lost": (COMMIT, "jobs.iter().map(|(ticket, _)| *ticket).collect();", "jobs.iter().map(|(ticket, _)| *ticket).take(2).collect();"),
-    "the queue is taken twice": (COMMIT, "        drop(state);\n        let found_poisoned", "        drop(state);\n        self.lock().queue.clear();\n        let found_poisoned"),
+    "nobody is woken after an error": (COMMIT, "        for (waiter, _) in &self.waiters {", "        for (waiter, _) in self.waiters.iter().filter(|_| !matches!(fallback, Error::Poisoned { .. })) {"),
+    "one waiter is answered": (COMMIT, "        for (waiter, _) in &self.waiters {", "        for (waiter, _) in self.waiters.iter().take(1) {"),
+    "led for ever after an error": (SLOT, "state.led = !state.queue.is_empty();", "state.led = !state.queue.is_empty() || state.poisoned.is_some();"),
+    "waits without the lock it looked with": ("src/store/waiter.rs", "self.called.wait(state)", "{\n                drop(state);\n                self.called.wait(self.lock())\n            }"),
+    "one of three waiters is lost": (SLOT, "Lead::new(self, inner, held, waiters);", "Lead::new(self, inner, held, waiters.into_iter().take(2).collect());"),
+    "the queue is taken twice": (SLOT, "        drop(state);\n        let (waiters, jobs)", "        drop(state);\n        self.lock().queue.clear();\n        let (waiters, jobs)"),
     "followers of a failed leader are told it is well": (COMMIT, "                    let error = self.failed(error);\n                    // A full disk is no reason to refuse what was written before.\n                    self.hand_out(appends, &[], sync);\n                    return Err(error);", "                    let last = self.writer.as_ref().map_or(0, |writer| writer.row().last_seq);\n                    let first = (last + 1).saturating_sub(waiting.len() as u64);\n                    let written: Vec<_> = (first..=last).map(|seq| Written { seq, crc: crate::frame::Crc::ZERO, offset: 0 }).collect();\n                    self.hand_out(appends, &written, sync);\n                    self.failed(error);\n                    return Ok(());"),
-    "poison not kept": (COMMIT, "state.poisoned = self.poisoned.take().filter(|_| !reopened);", "self.poisoned = None;"),
-    "a reopen undone by a leader": (COMMIT, ".take().filter(|_| !reopened);", ".take().filter(|_| !reopened || true);"),
-    "a leader's end is no end to a list": (COMMIT, "            self.inner.writer_closed(self.slot);\n        }\n        drop(state);\n        self.slot.changed.notify_all();", "            drop(state);\n            self.slot.changed.notify_all();\n            self.inner.writer_closed(self.slot);\n        } else {\n            drop(state);\n            self.slot.changed.notify_all();\n        }"),
-    "the leader lets go before it puts the writer back": (COMMIT, "let mut state = self.slot.lock();\n        for", "self.slot.lock().led = false;\n        let mut state = self.slot.lock();\n        for"),
+    "poison not kept": (SLOT, "state.poisoned = held.poisoned.filter(|_| !reopened);", "state.poisoned = held.poisoned.filter(|_| !reopened && false);"),
+    "a reopen undone by a leader": (SLOT, "held.poisoned.filter(|_| !reopened);", "held.poisoned.filter(|_| !reopened || true);"),
+    "a leader's end is no end to a list": (SLOT, "            inner.writer_closed(self);\n        }\n        state.led = !state.queue.is_empty();", "            drop(state);\n            crate::sync::thread::yield_now();\n            inner.writer_closed(self);\n            state = self.lock();\n        }\n        state.led = !state.queue.is_empty();"),
+    "the leader lets go before it puts the writer back": (SLOT, "        let mut state = self.lock();\n        state.durable =", "        self.lock().led = false;\n        let mut state = self.lock();\n        state.durable ="),
     "closed looked at only before a writer is opened": (COMMIT, "        self.inner.check_writable()?;\n        let found = match", "        let found = match"),
     "closed after the list is taken": (INNER, "        self.keeper.stop();\n        let open = std::mem::take(&mut *self.open());", "        self.keeper.stop();\n        self.closed.store(false, Ordering::Release);\n        let open = std::mem::take(&mut *self.open());\n        for slot in &open {\n            slot.has_unsynced();\n            drop(self.open());\n            self.save_registry().ok();\n        }\n        self.closed.store(true, Ordering::Release);"),
     "evicted without being closed": (INNER, "if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {\n                return;", "if let Some(slot) = idle.first() {\n                self.writer_closed(slot);"),
     "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
-    "what is folded during a save is thought saved": (INNER, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
-    "a merge forgets what was folded meanwhile": (INNER, "                merged.put(row.clone());\n            }\n        }\n        for (", "            }\n        }\n        for ("),
+    "what is folded during a save is thought saved": (ROWS, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
+    "a merge forgets what was folded meanwhile": (ROWS, "                merged.put(row.clone());\n            }\n        }\n        for (", "            }\n        }\n        for ("),
+    "futures are led for by nobody": (SLOT, "(None, Some((store, slot))) => inner.committers.lead(store, slot),", "(None, Some(_)) => {}"),
+    "a committer forgets who came while it was busy": ("src/store/committers.rs", "            self.work_off();\n            let mut state = self.lock();\n            if IDLE.is_zero() && state.waiting.is_empty() {", "            self.work_off();\n            let mut state = self.lock();\n            if IDLE.is_zero() {"),
     "ids that wait together are not compared": (GROUP, "own.get(id).or_else(|| new.get(id)).copied()", "own.get(id).copied()"),
     "lock not taken": ("src/lock.rs", 'if !file.try_lock().map_err(io("lock"))? {', 'if !file.try_lock().map_err(io("lock"))? && purpose == Purpose::Brief {'),
     "the lock is held by two": ("src/lock.rs", "Ok(_) => return Ok(Attempt::Removed),\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Removed),", "Ok(_) => {}\n            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}"),
@@ -128,7 +141,7 @@ RULES = {
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
 
-TESTS = ("turns", "trash", "retries", "fork", "view")
+TESTS = ("turns", "trash", "retries", "fork", "view", "registry_log", "padding")
 
 # What the bug "poison not set" needs: a writer that forgets its failure.
 UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"
