@@ -90,6 +90,24 @@ fn a_list_reads_no_transcript_and_a_session_only_its_own_row() {
     assert_eq!(fs::read(folder.path().join("registry.jsonl")).unwrap(), saved);
 }
 
+#[test]
+fn a_reader_that_stays_open_follows_whoever_folds_the_log() {
+    let folder = made();
+    let fs = FaultyFs::default();
+    let reader = options().file_system(Arc::new(fs.clone())).open_read_only(folder.path()).unwrap();
+    for round in 0..3 {
+        assert_eq!(rows(reader.sessions().unwrap()).len(), usize::try_from(KEYS + round).unwrap());
+        let store = options().open(folder.path()).unwrap();
+        append(&session(&store, round), 7);
+        append(&store.session(format!("born {round}")).unwrap(), 8);
+        store.close().unwrap();
+        fs.reset();
+        let newest: Vec<_> = rows(reader.recent(2).unwrap()).into_iter().map(|row| row.key).collect();
+        assert_eq!(newest, [format!("born {round}"), format!("key {round}")]);
+        assert_eq!(fs.count(Op::Open, "transcripts") + fs.count(Op::ReadDir, "transcripts"), 0);
+    }
+}
+
 /// A killed process: what it did is in the files, its row is not.
 #[test]
 fn what_a_killed_writer_did_is_seen() {

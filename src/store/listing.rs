@@ -37,10 +37,11 @@ impl Inner {
         let mut changes = self.changes();
         let log = changes.as_mut()?;
         if !log.refresh(&*layout.fs, &layout.changes()) {
-            // Another process has folded it. It will be ours again when we do.
-            *changes = None;
-            return None;
+            // Another process has folded it.
+            let reloaded = self.reload();
+            *changes = reloaded;
         }
+        let log = changes.as_mut()?;
         self.take_logged(log);
         let newest_since = log.holds(&*layout.fs, &layout.registry(), &layout.transcripts())?.newest_since;
         Some(Proven { touched: log.touched.clone(), newest_since })
@@ -93,10 +94,14 @@ impl Inner {
     }
 
     pub(crate) fn recent(&self, limit: usize) -> Result<Vec<Listed>, Error> {
-        if let Some(proven) = self.proven()
-            && let Some(listed) = self.recent_of(&proven, limit)?
-        {
-            return Ok(listed);
+        if let Some(proven) = self.proven() {
+            // The log's first page, or all rows if they are in memory anyway.
+            let pages = [Some(proven.newest_since), Some(epoch()).filter(|_| self.knows_all())];
+            for since in pages.into_iter().flatten() {
+                if let Some(listed) = self.recent_since(&proven, since, limit)? {
+                    return Ok(listed);
+                }
+            }
         }
         let (mut newest, mut unreadable) = (BTreeMap::<_, Row>::new(), Vec::new());
         for listed in self.sessions()? {
@@ -112,9 +117,8 @@ impl Inner {
         Ok(rows.into_iter().map(Listed::Session).chain(unreadable).collect())
     }
 
-    /// Returns the newest sessions from the rows in memory; `None` where these are too few.
-    fn recent_of(&self, proven: &Proven, limit: usize) -> Result<Option<Vec<Listed>>, Error> {
-        let since = if self.knows_all() { epoch() } else { proven.newest_since };
+    /// Returns the newest sessions of those in memory with an activity since then; `None` where these are too few.
+    fn recent_since(&self, proven: &Proven, since: Timestamp, limit: usize) -> Result<Option<Vec<Listed>>, Error> {
         let mut rows = self.rows_in_memory(|row| row.updated >= since || since == epoch());
         let mut unreadable = Vec::new();
         let is_touched = |row: &Row, key: &SessionKey| proven.touched.contains(&(key.clone(), row.generation));

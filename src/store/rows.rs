@@ -157,6 +157,18 @@ impl Inner {
         self.registry().rest.is_none()
     }
 
+    /// Begins anew with a registry that another process has saved, if it is proven. What we folded since our own last save stays.
+    pub(crate) fn reload(&self) -> Option<Changes> {
+        let (new, changes, _) = Registry::open(&self.layout).ok().filter(|(_, changes, _)| changes.is_some())?;
+        let mut registry = self.registry();
+        let old = std::mem::replace(&mut registry.rows, new.rows);
+        for (key, generation) in registry.folded.clone() {
+            old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row));
+        }
+        (registry.rest, registry.on_disk) = (new.rest, new.on_disk);
+        changes
+    }
+
     /// Takes over what the log has new from others: rows of sessions that they let go of.
     pub(crate) fn take_logged(&self, changes: &mut Changes) {
         let logged = std::mem::take(&mut changes.rows);
