@@ -22,6 +22,7 @@ WRITER, RECOVER, SCAN = "src/transcript/writer.rs", "src/transcript/recover.rs",
 EDGE, REPAIR, STATUS = "src/transcript/edge.rs", "src/repair.rs", "src/status.rs"
 DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/inner.rs"
 IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
+LOCK, INDEX = "src/lock.rs", "src/index.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -33,6 +34,9 @@ BUGS = {
     "short write ignored": (WRITER, "result.as_ref().is_ok_and(|count| *count == buffer.len())", "result.is_ok()"),
     "rollback not synced": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "self.file.set_len(length_bytes)"),
     "durable one too high": (WRITER, "let place = Place { seq: row.last_seq.saturating_add(1), durable, prev: row.last_crc };", "let place = Place { seq: row.last_seq.saturating_add(1), durable: (durable + 1).min(row.last_seq), prev: row.last_crc };"),
+    "a poisoned writer takes its lock file along": (LOCK, "if !self.in_doubt && !self.left_behind", "if !self.left_behind"),
+    "a lock file left behind tells nothing": (LOCK, "left_behind |= ours.length_bytes > 0;", "left_behind = false;"),
+    "a rebuild does not look for a lock": (INDEX, "let is_free = || layout.is_gone(&layout.lock_of(&name.stem));", "let is_free = || true;"),
     "poison not set": ("src/store/commit.rs", "                self.writer = None;\n                self.poisoned = Some(error.clone());", "                if let Some(writer) = self.writer.as_mut() {\n                    writer.unpoison();\n                }"),
     "registry ahead of the transcript": ("src/store/commit.rs", "self.writer.as_ref().filter(|writer| writer.unsynced() == 0)", "self.writer.as_ref()"),
     "stale page cache trusted": (RECOVER, "if proven_seq < folded.last_seq {", "if false {"),
@@ -125,10 +129,15 @@ RULES = {
     "an append_if that looks at the seq alone": ("src/store/compare.rs", "return Ok(Head::of(row) == head);", "return Ok(row.last_seq == head.seq);"),
     "a keep_from that can not be hides history": ("src/store/view.rs", "{ mark.keep_from } else { 1 };", "{ mark.keep_from } else { record.seq() };"),
     "an undo loses the summary": ("src/store/view.rs", "it.keep_from <= first_seq", "it.keep_from == u64::MAX && it.keep_from <= first_seq"),
+    "a rebuild without syncfs": (INDEX, "let is_synced = layout.fs.sync_file_system(&layout.root).unwrap_or(false);", "let is_synced = true;"),
+    "a rebuild asks no times": (INDEX, "stat.identity.0 == self.device && stat.modified_ns.max(stat.changed_ns) < self.before_ns", "stat.identity.0 == self.device"),
+    "one generation speaks for all": (RECOVER, "    if generation == 1 {", "    if generation > 0 {"),
+    "a failed recovery takes the lock file along": (RECOVER, "    lock.doubt();\n", ""),
+    "a restore settles what it does not know": ("src/restore.rs", "doomed.doubt();", ""),
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
 
-TESTS = ("turns", "trash", "retries", "fork", "view")
+TESTS = ("turns", "trash", "retries", "fork", "view", "rebuild")
 
 # What the bug "poison not set" needs: a writer that forgets its failure.
 UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"
