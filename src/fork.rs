@@ -48,7 +48,7 @@ impl Session {
         let (parent, _) = self.check_fork(generation, to.as_str(), at_seq)?;
         forked.slot.release_if_idle(inner)?;
         let layout = &inner.layout;
-        let _lock = inner.lock_briefly(to, inner.options.lock_wait)?;
+        let mut lock = inner.lock_briefly(to, inner.options.lock_wait)?;
         let generation = inner.unborn_generation(to)?;
         inner.sync_root_once()?;
         let path = layout.transcript(to, generation);
@@ -67,8 +67,10 @@ impl Session {
         let row = new.end()?;
         temp.file.sync_all().context("fsync", &temp.path)?;
         temp.persist_new(&path)?;
+        lock.doubt();
         let transcripts = layout.transcripts();
         layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
+        lock.trust();
         inner.fold(to, &row);
         Ok(forked)
     }

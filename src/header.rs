@@ -80,12 +80,14 @@ impl Header {
             return Err(HeaderDefect::Bad);
         }
         let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-        // The number first: another format may have other fields.
-        let format = serde_json::from_slice::<AnyFormat>(body).map_err(|_| HeaderDefect::Bad)?.format;
-        if format != u64::from(FORMAT_VERSION) {
-            return Err(HeaderDefect::Format(format));
-        }
-        let body: HeaderBody = serde_json::from_slice(body).map_err(|_| HeaderDefect::Bad)?;
+        let Some(body) = serde_json::from_slice(body).ok().filter(|body: &HeaderBody| body.format == FORMAT_VERSION)
+        else {
+            // Another format may have other fields.
+            return Err(match serde_json::from_slice::<AnyFormat>(body) {
+                Ok(AnyFormat { format }) if format != u64::from(FORMAT_VERSION) => HeaderDefect::Format(format),
+                _ => HeaderDefect::Bad,
+            });
+        };
         let length_bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
         Ok(Self { body, crc, ts: head.ts, length_bytes })
     }

@@ -89,11 +89,6 @@ impl SessionKey {
     pub fn file_name(&self, generation: u64) -> String {
         format!("{}.{generation}{TRANSCRIPT_SUFFIX}", self.file_stem())
     }
-
-    /// Returns the name of the writer's lock.
-    pub(crate) fn lock_name(&self) -> String {
-        format!("{}.lock", self.file_stem())
-    }
 }
 
 impl fmt::Debug for SessionKey {

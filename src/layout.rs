@@ -47,7 +47,12 @@ impl Layout {
     }
 
     pub(crate) fn lock(&self, key: &SessionKey) -> PathBuf {
-        self.root.join(LOCKS_DIR).join(key.lock_name())
+        self.lock_of(&key.file_stem())
+    }
+
+    /// The lock of the key whose files have this stem.
+    pub(crate) fn lock_of(&self, stem: &str) -> PathBuf {
+        self.root.join(LOCKS_DIR).join(format!("{stem}.lock"))
     }
 
     pub(crate) fn changes(&self) -> PathBuf {

@@ -3,6 +3,10 @@
 //! An advisory lock (`flock`) on `locks/<slug>~<hash>.lock`: the kernel lets it go when its owner dies, however it dies. The
 //! file says who holds it, for people; only the kernel's lock counts. It is removed on release, so whoever gets the lock
 //! looks again whether the file it locked still has its name: a lock on a removed file excludes nobody.
+//!
+//! Invariant: without a lock file, everything that we wrote to the key's transcripts is durable. Who dies leaves his behind, and
+//! so does who goes with something in doubt: after a failed fsync the page cache shows what may not be on disk, and nothing else
+//! would tell. It stays until every transcript of the key was recovered (`src/format.md`, "The lock file").
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +71,10 @@ pub(crate) struct Lock {
     fs: std::sync::Arc<dyn Fs>,
     path: PathBuf,
     file: Box<dyn FsFile>,
+    /// Its file was there already: something of an earlier owner may be in doubt.
+    left_behind: bool,
+    /// Something of ours is not known to be durable.
+    in_doubt: bool,
 }
 
 impl Lock {
@@ -79,11 +87,16 @@ impl Lock {
         purpose: Purpose,
     ) -> Result<Self, LockError> {
         let mut waited = Duration::ZERO;
+        let mut took_away = false;
         loop {
             match Self::try_acquire(fs, path, file_mode, purpose)? {
-                Attempt::Locked(lock) => return Ok(lock),
+                Attempt::Locked(mut lock) => {
+                    lock.left_behind |= took_away;
+                    return Ok(lock);
+                }
                 // A file system on which it never is the same file would have us try for ever without a pause.
                 Attempt::Removed => fs.pause(Duration::from_millis(1)),
+                Attempt::TakenAway => took_away = true,
                 Attempt::Busy(holder) => {
                     let is_brief = holder.as_ref().is_some_and(|holder| holder.brief);
                     let patience = match purpose {
@@ -112,7 +125,12 @@ impl Lock {
                 LockError::Io(PathError { operation, path: path.to_owned(), source: std::sync::Arc::new(error) })
             }
         };
-        let file = fs.open(path, OpenMode::Create { mode: file_mode }).map_err(io("open lock"))?;
+        let (file, mut left_behind) = match fs.open(path, OpenMode::CreateNew { mode: file_mode }) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                (fs.open(path, OpenMode::Create { mode: file_mode }).map_err(io("open lock"))?, true)
+            }
+            made => (made.map_err(io("open lock"))?, false),
+        };
         if !file.try_lock().map_err(io("lock"))? {
             let text = read_all(&*file, HOLDER_BYTES_MAX).unwrap_or_default();
             return Ok(Attempt::Busy(serde_json::from_slice(&text).ok()));
@@ -128,13 +146,40 @@ impl Lock {
             // Its other name may be anybody's file: ours is taken away, and nothing is written to it. Nobody else can have
             // the lock of this one now, and whoever waits for it looks at the name again.
             fs.remove(path).map_err(io("remove lock"))?;
-            return Ok(Attempt::Removed);
+            return Ok(Attempt::TakenAway);
         }
+        // Somebody may have had it between our making it and our lock.
+        left_behind |= ours.length_bytes > 0;
         // Who we are helps people only: a full disk must not keep a session from being written to.
         if let Ok(text) = serde_json::to_vec(&Holder::this_process(purpose, fs.now())) {
             file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
         }
-        Ok(Attempt::Locked(Self { fs: std::sync::Arc::clone(fs), path: path.to_owned(), file }))
+        let (fs, path) = (std::sync::Arc::clone(fs), path.to_owned());
+        Ok(Attempt::Locked(Self { fs, path, file, left_behind, in_doubt: false }))
+    }
+
+    /// Something is about to be written: who goes from here on, by an error or a panic, leaves the lock file behind.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
+    /// Everything that was written since [`doubt`](Self::doubt) is durable.
+    pub(crate) fn trust(&mut self) {
+        self.in_doubt = false;
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Says whether an earlier owner left the file behind.
+    pub(crate) fn was_left_behind(&self) -> bool {
+        self.left_behind
+    }
+
+    /// Every transcript of the key was recovered: what an earlier owner left in doubt is settled.
+    pub(crate) fn settle(&mut self) {
+        self.left_behind = false;
     }
 
     /// Says whether the lock still excludes others: whoever finds another file under its name, or none and makes a new one,
@@ -177,9 +222,9 @@ pub(crate) fn is_taken(fs: &dyn Fs, path: &Path) -> Result<bool, PathError> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while we hold it, so nobody else can have this very file. A leftover does no harm. If someone else
-        // removed ours, the name belongs to another holder by now.
-        if self.is_held().unwrap_or(false) {
+        // Removed while we hold it, so nobody else can have this very file. A leftover does no harm; it has a rebuild look twice.
+        // If someone else removed ours, the name belongs to another holder by now.
+        if !self.in_doubt && !self.left_behind && self.is_held().unwrap_or(false) {
             self.fs.remove(&self.path).ok();
         }
     }
@@ -190,6 +235,8 @@ enum Attempt {
     Busy(Option<Holder>),
     /// Its holder removed the file between our open and our lock.
     Removed,
+    /// It had another name, and has lost ours. It may have been left behind.
+    TakenAway,
 }
 
 impl Holder {

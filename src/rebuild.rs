@@ -1,13 +1,14 @@
 //! Folding the registry again from the transcripts alone.
 //!
-//! Every transcript is judged whole, as owner of its lock; torn tails are cut and kept, damage is never touched. Transcripts
-//! that someone is writing to keep their rows and are counted as busy: their owners fold them. The registry is replaced at
-//! the end. An old row stays as witness where its file falls short of it, and where the file is gone.
+//! Every transcript is judged whole: without its lock where nothing in it can be in doubt, else as its owner; torn tails are cut
+//! and kept, damage is never touched. Transcripts that someone is writing to keep their rows and are counted as busy: their
+//! owners fold them. The registry is replaced at the end. An old row stays as witness where its file falls short of it, and where the file is gone.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::index::{self, How, Indexed};
+use crate::index::{self, How, Indexed, Settled};
 use crate::key::{SessionKey, TranscriptName};
 use crate::parallel::in_parallel;
 use crate::registry::Rows;
@@ -105,7 +106,8 @@ pub struct Rebuilt {
 impl Store {
     /// Folds the registry again from all transcripts and replaces it.
     ///
-    /// Costs one read of every transcript. With the same transcripts it writes the same bytes, which are also those that
+    /// Costs one sync of the file system and one read of every transcript; a rewrite and a sync of those that may have been
+    /// left in doubt, and of all where the file system can not be synced as a whole. With the same transcripts it writes the same bytes, which are also those that
     /// [`close`](Self::close) leaves.
     ///
     /// # Errors
@@ -124,21 +126,22 @@ impl Store {
         let stems = old.stems();
         progress.expect(names.len(), 0);
         let how = How { trust: Trust::Nothing, truncate: !options.no_truncate, accept_loss: options.accept_loss };
+        let settled = Settled::sync(layout);
         // The generations of a key share a lock, so one job does them one after the other.
         let keys: Vec<_> = names.chunk_by(|a, b| a.stem == b.stem).collect();
         let parts = in_parallel(options.jobs, &keys, |_, generations| {
-            let index = |name: &TranscriptName| {
-                let key = stems.get(&name.stem);
-                let row = key.and_then(|key| old.get(key, name.generation));
-                let indexed = index::index(layout, name, key, row, how);
-                progress.done(indexed.bytes);
-                indexed
-            };
-            generations.iter().map(index).collect::<Vec<_>>()
+            let key = generations.first().and_then(|name| stems.get(&name.stem));
+            let row = |name: &TranscriptName| old.get(key?, name.generation);
+            let indexed = index::index_key(layout, generations, key, row, how, settled);
+            for one in &indexed {
+                progress.done(one.bytes);
+            }
+            indexed
         });
         let mut rebuilt = Rebuilt { sessions: u64::try_from(names.len()).unwrap_or(u64::MAX), ..Rebuilt::default() };
         let mut rows = Rows::default();
         let mut left = Left::default();
+        let mut kept = BTreeSet::new();
         for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts.into_iter().flatten()) {
             let key = stems.get(&name.stem).cloned().or_else(|| SessionKey::new(&row.as_ref()?.key).ok());
             let path = layout.transcripts().join(name.to_string());
@@ -151,6 +154,11 @@ impl Store {
                 |outcome| RebuildNote { path: path.clone(), key: key.clone(), generation: name.generation, outcome };
             let torn =
                 torn.map(|torn| RebuildOutcome::Torn { offset: torn.offset, bytes: torn.bytes, cut: how.truncate });
+            if (busy || error.is_some())
+                && let Some(key) = &key
+            {
+                kept.insert((key.clone(), name.generation));
+            }
             let busy = busy.then_some(RebuildOutcome::Busy);
             rebuilt.notes.extend(busy.or(torn).or(error.map(RebuildOutcome::Failed)).map(note));
             let is_open = locked.contains(&name.stem) || rebuilt.notes.last().is_some_and(|note| note.path == path);
@@ -166,6 +174,10 @@ impl Store {
         }
         for row in old.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
+            if rows.get(&key, row.generation).is_some() && !kept.contains(&(key.clone(), row.generation)) {
+                // Folded from its file just now.
+                continue;
+            }
             let path = layout.transcript(&key, row.generation);
             if layout.is_gone(&path) && !inner.graves.hold(inner, row)? {
                 let accepted = options.accept_loss;

@@ -85,12 +85,13 @@ impl Store {
         }
         inner.check_writable()?;
         inner.slot(key).release_if_idle(inner)?;
-        let _lock = inner.lock_briefly(key, inner.options.lock_wait)?;
+        let mut lock = inner.lock_briefly(key, inner.options.lock_wait)?;
         let (file, mut source, plan) = plan(inner, key, generation, &path)?;
         if plan.gaps.is_empty() {
             return Ok(plan.report(path, generation, None));
         }
         inner.sync_root_once()?;
+        lock.doubt();
         let temp = TempFile::create(&*inner.layout.fs, &path, inner.layout.file_mode)?;
         let row = write_new(&*inner.layout.fs, &mut source, &plan, key, generation, &temp)?;
         temp.file.sync_all().context("fsync", &temp.path)?;
@@ -100,6 +101,7 @@ impl Store {
         temp.replace(&path)?;
         let transcripts = inner.layout.transcripts();
         inner.layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
+        lock.trust();
         inner.fold(key, &row);
         // The index is a cache: whoever saves next takes the row along.
         inner.save_registry().ok();

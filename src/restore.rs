@@ -67,7 +67,7 @@ impl Store {
         let session = self.session(&header.body.key)?;
         session.check_writable()?;
         let (key, generation) = (session.key(), header.body.generation);
-        let _doomed = Doomed::lock(&session, inner.options.lock_wait)?;
+        let mut doomed = Doomed::lock(&session, inner.options.lock_wait)?;
         // Once more: somebody may have taken it back, and deleted it again.
         let (_, header) = self.trashed(name)?;
         let there = session
@@ -82,6 +82,7 @@ impl Store {
         let to = layout.transcript(key, generation);
         let mark = Mark::Restored { key: key.to_string(), generation, id: Some(header.body.id) };
         append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;
+        doomed.doubt();
         layout.fs.rename_new(&path, &to).context("rename from the trash to", &to)?;
         let transcripts = layout.transcripts();
         layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;

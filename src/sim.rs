@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::fs::{FileKind, Fs, FsFile, OpenMode, Stat};
 use crate::map::Map;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{self, Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 pub use chance::Chance;
@@ -120,9 +121,11 @@ impl SimFs {
         disk.failing.push(Failing { op, number, fault });
     }
 
-    /// Takes back every fault that is still to come.
+    /// Takes back every fault that is still to come, or to be told.
     pub fn heal(&self) {
-        self.disk().failing.clear();
+        let mut disk = self.disk();
+        disk.failing.clear();
+        disk.inodes.iter_mut().for_each(|inode| inode.was_told = true);
     }
 
     /// Returns the faults that were met since the last call, with their operations.
@@ -278,13 +281,17 @@ impl Fs for SimFs {
                 disk.inodes.push(Inode::default());
                 let inode = disk.inodes.len().saturating_sub(1);
                 disk.change_names(path, Some(inode), None);
+                let now_ns = disk.changed_ns;
+                disk.inode(inode)?.touch(now_ns, true);
                 inode
             }
         };
         disk.next_handle = disk.next_handle.wrapping_add(1);
         let (handle, epoch) = (disk.next_handle, disk.epoch);
         let appends = mode == OpenMode::Append;
-        Ok(Box::new(SimFile { fs: self.clone(), inode, handle, epoch, appends }))
+        let file = disk.inode(inode)?;
+        let told = AtomicU64::new(file.failures.saturating_sub(u64::from(!file.was_told)));
+        Ok(Box::new(SimFile { fs: self.clone(), inode, handle, epoch, appends, told }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -366,6 +373,23 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    /// The content of every file, not the names: what is true of each file system is that much.
+    fn sync_file_system(&self, folder: &Path) -> io::Result<bool> {
+        let mut disk = self.disk();
+        match disk.meet(SimOp::Sync, &|_| format!("everything that {} is on", folder.display())) {
+            Ok(()) => {
+                disk.inodes.iter_mut().for_each(Inode::sync);
+                Ok(true)
+            }
+            Err((error, fault)) => {
+                if let Some(fault) = fault {
+                    disk.inodes.iter_mut().for_each(|inode| inode.fail_unasked(fault == SimFault::EioDrop));
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Nobody else is at work, unless shuttle lets them: what is busy now stays so.
     fn pause(&self, _duration: std::time::Duration) {
         sync::let_others_run();
@@ -396,6 +420,8 @@ struct SimFile {
     epoch: u64,
     /// It was opened to write at its end.
     appends: bool,
+    /// How many failures of the file this handle has been told of.
+    told: AtomicU64,
 }
 
 impl SimFile {
@@ -431,14 +457,13 @@ impl FsFile for SimFile {
             Err((_, Some(SimFault::Enospc))) if bytes.len() > 1 => bytes.get(..bytes.len() / 2).unwrap_or_default(),
             Err((error, _)) => return Err(error),
         };
-        disk.changes += 1;
-        let modified = disk.changes;
+        let now_ns = disk.pass_time();
         let inode = disk.inode(self.inode)?;
         let offset = if self.appends { inode.live.len() } else { usize::try_from(offset).unwrap_or(usize::MAX) };
         let change = Change::Write { offset, bytes: taken.to_vec() };
         change.apply(&mut inode.live);
         inode.changes.push((change, false));
-        inode.modified = modified;
+        inode.touch(now_ns, true);
         Ok(taken.len())
     }
 
@@ -446,7 +471,9 @@ impl FsFile for SimFile {
         let mut disk = self.disk()?;
         let what = |disk: &Disk| format!("{} {length_bytes}", disk.name_of(self.inode));
         disk.meet(SimOp::SetLen, &what).map_err(|(error, _)| error)?;
+        let now_ns = disk.pass_time();
         let inode = disk.inode(self.inode)?;
+        inode.touch(now_ns, true);
         let change = Change::SetLen(usize::try_from(length_bytes).unwrap_or(usize::MAX));
         change.apply(&mut inode.live);
         inode.changes.push((change, false));
@@ -457,8 +484,12 @@ impl FsFile for SimFile {
         let mut disk = self.disk()?;
         match disk.meet(SimOp::Sync, &|disk| disk.name_of(self.inode)) {
             Ok(()) => {
-                disk.inode(self.inode)?.sync();
-                Ok(())
+                let inode = disk.inode(self.inode)?;
+                inode.sync();
+                let is_news = self.told.swap(inode.failures, Ordering::Relaxed) < inode.failures;
+                inode.was_told |= is_news;
+                // As errseq has it (Linux): what a sync of the whole disk could not write, each who syncs the file hears of once.
+                if is_news { Err(SimFault::Eio.error()) } else { Ok(()) }
             }
             Err((error, fault)) => {
                 if let Some(fault) = fault {

@@ -42,7 +42,7 @@ pub struct Deleted {
 pub(crate) struct Doomed {
     key: SessionKey,
     pub(crate) generations: Vec<u64>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// A transcript on its way out.
@@ -130,7 +130,12 @@ impl Doomed {
             Err(error) => return Err(error),
         }
         let lock = lock(inner, key, wait)?;
-        Ok(Self { key: key.clone(), generations: Vec::new(), _lock: lock })
+        Ok(Self { key: key.clone(), generations: Vec::new(), lock })
+    }
+
+    /// Something comes back of which nobody knows in what state it went: whoever opens it next recovers it first.
+    pub(crate) fn doubt(&mut self) {
+        self.lock.doubt();
     }
 }
 

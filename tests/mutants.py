@@ -24,6 +24,7 @@ DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/i
 IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
 SLOT, ROWS, SETTLE, LISTING = "src/store/slot.rs", "src/store/rows.rs", "src/store/settle.rs", "src/store/listing.rs"
 CHANGES = "src/registry/changes.rs"
+LOCK, INDEX = "src/lock.rs", "src/index.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -35,6 +36,9 @@ BUGS = {
     "short write ignored": (WRITER, "Ok(count) if count >= content_bytes => {", "Ok(count) if count > 0 => {"),
     "rollback not synced": (WRITER, "self.file.set_len(length_bytes).and_then(|()| self.file.sync_data())", "self.file.set_len(length_bytes)"),
     "durable one too high": (WRITER, "let mut place = Place { seq: before.1, durable: self.durable_seq, prev: self.row.last_crc };", "let mut place = Place { seq: before.1, durable: (self.durable_seq + 1).min(before.1), prev: self.row.last_crc };"),
+    "a poisoned writer takes its lock file along": (LOCK, "if !self.in_doubt && !self.left_behind", "if !self.left_behind"),
+    "a lock file left behind tells nothing": (LOCK, "left_behind |= ours.length_bytes > 0;", "left_behind = false;"),
+    "a rebuild does not look for a lock": (INDEX, "let is_free = || layout.is_gone(&layout.lock_of(&name.stem));", "let is_free = || true;"),
     "poison not set": ("src/store/commit.rs", "                self.writer = None;\n                self.poisoned = Some(error.clone());", "                if let Some(writer) = self.writer.as_mut() {\n                    writer.unpoison();\n                }"),
     "registry ahead of the transcript": ("src/store/commit.rs", "self.writer.as_ref().filter(|writer| writer.unsynced() == 0)", "self.writer.as_ref()"),
     "stale page cache trusted": (RECOVER, "if proven_seq < folded.last_seq {", "if false {"),
@@ -130,7 +134,7 @@ RULES = {
     "a boundary that is stale": ("src/resume.rs", "age_ms <= self.fresh_seconds", "age_ms < self.fresh_seconds"),
     "a start is noted at every question": ("src/store/resumes.rs", "            if !start.told {", "            if true {"),
     "every loss is taken for a deletion": ("src/store/graves.rs", "Ok(noted || is_in_trash(", "Ok(true || noted || is_in_trash("),
-    "a restore not noted": ("src/restore.rs", "append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;\n        layout", "let _ = mark;\n        layout"),
+    "a restore not noted": ("src/restore.rs", "append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;\n        doomed", "let _ = mark;\n        doomed"),
     "a clock behind prunes": ("src/prune.rs", "check_clock(&rows, now)?;", ""),
     "a label keeps nothing": ("src/prune.rs", "any(|label| label == KEEP_LABEL)", "any(|_| false)"),
     "a fork takes the turn along": ("src/fork.rs", "for mark in [open_turn, pending, held]", "for mark in [None::<Mark>, pending.filter(|_| open_turn.is_none()), held]"),
@@ -138,10 +142,15 @@ RULES = {
     "an append_if that looks at the seq alone": ("src/store/compare.rs", "return Ok(Head::of(row) == head);", "return Ok(row.last_seq == head.seq);"),
     "a keep_from that can not be hides history": ("src/store/view.rs", "{ mark.keep_from } else { 1 };", "{ mark.keep_from } else { record.seq() };"),
     "an undo loses the summary": ("src/store/view.rs", "it.keep_from <= first_seq", "it.keep_from == u64::MAX && it.keep_from <= first_seq"),
+    "a rebuild without syncfs": (INDEX, "let is_synced = layout.fs.sync_file_system(&layout.root).unwrap_or(false);", "let is_synced = true;"),
+    "a rebuild asks no times": (INDEX, "stat.identity.0 == self.device && stat.modified_ns.max(stat.changed_ns) < self.before_ns", "stat.identity.0 == self.device"),
+    "one generation speaks for all": (RECOVER, "    if generation == 1 {", "    if generation > 0 {"),
+    "a failed recovery takes the lock file along": (RECOVER, "    lock.doubt();\n", ""),
+    "a restore settles what it does not know": ("src/restore.rs", "doomed.doubt();", ""),
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
 
-TESTS = ("turns", "trash", "retries", "fork", "view", "registry_log", "padding")
+TESTS = ("turns", "trash", "retries", "fork", "view", "registry_log", "padding", "rebuild")
 
 # What the bug "poison not set" needs: a writer that forgets its failure.
 UNPOISON = "    pub(crate) fn unpoison(&mut self) {\n        self.poisoned = false;\n    }\n\n    pub(crate) fn row(&self)"

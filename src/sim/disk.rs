@@ -37,8 +37,8 @@ pub(super) struct Disk {
     pub(super) folders: BTreeSet<Name>,
     pub(super) folder_times: BTreeMap<Name, i128>,
     pub(super) names: Vec<NameChange>,
-    /// Counts the changes, for the files' times.
-    pub(super) changes: i128,
+    /// Time of the last change of a file or a folder. It passes between any two: a file's times tell whether it was changed.
+    pub(super) changed_ns: i128,
     pub(super) clock_ms: i64,
     pub(super) random: Chance,
     pub(super) next_handle: u64,
@@ -96,6 +96,7 @@ impl Disk {
         for (inode, links) in self.inodes.iter_mut().zip(links) {
             inode.link_count = links;
             inode.locked_by = None;
+            inode.was_told = true;
             if links == 0 {
                 *inode = Inode::default();
             }
@@ -182,17 +183,25 @@ impl Disk {
         let set = set.map(|inode| (path.as_os_str().to_owned(), inode));
         let removed = removed.map(|path| path.as_os_str().to_owned());
         let change = NameChange { folder: folder.clone(), set, removed };
+        let now_ns = self.pass_time();
         for gone in [change.removed.as_ref(), change.set.as_ref().map(|set| &set.0)].into_iter().flatten() {
             if let Some(inode) = self.live.get(gone).copied().and_then(|inode| self.inodes.get_mut(inode)) {
                 inode.link_count = inode.link_count.saturating_sub(1);
+                inode.touch(now_ns, false);
             }
         }
         if let Some(inode) = change.set.as_ref().and_then(|set| self.inodes.get_mut(set.1)) {
             inode.link_count = inode.link_count.saturating_add(1);
+            inode.touch(now_ns, false);
         }
         change.apply(&mut self.live);
         self.names.push(change);
-        self.changes += 1;
-        self.folder_times.insert(folder, self.changes);
+        self.folder_times.insert(folder, now_ns);
+    }
+
+    /// Returns the time of a change, ten seconds after the one before.
+    pub(super) fn pass_time(&mut self) -> i128 {
+        self.changed_ns = self.changed_ns.saturating_add(10_000_000_000);
+        self.changed_ns
     }
 }

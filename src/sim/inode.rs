@@ -26,7 +26,12 @@ pub(super) struct Inode {
     /// So many of the changes, the first, are of before the last successful sync.
     settled: usize,
     pub(super) link_count: u64,
-    pub(super) modified: i128,
+    pub(super) modified_ns: i128,
+    pub(super) changed_ns: i128,
+    /// How often a sync of the whole disk failed for this file: of the last one, whoever had it open is told by his own sync,
+    /// and whoever opens it until one was told.
+    pub(super) failures: u64,
+    pub(super) was_told: bool,
     /// The handle that holds the lock.
     pub(super) locked_by: Option<u64>,
 }
@@ -39,8 +44,16 @@ impl Inode {
             identity: (1, u64::try_from(number).unwrap_or(u64::MAX)),
             link_count: self.link_count,
             mode: 0o600,
-            modified_ns: self.modified,
-            changed_ns: self.modified,
+            modified_ns: self.modified_ns,
+            changed_ns: self.changed_ns,
+        }
+    }
+
+    /// Notes when the content was changed, or only a name.
+    pub(super) fn touch(&mut self, now_ns: i128, is_content: bool) {
+        self.changed_ns = now_ns;
+        if is_content {
+            self.modified_ns = now_ns;
         }
     }
 
@@ -75,6 +88,15 @@ impl Inode {
         }
         if drop_pages {
             self.live.clone_from(&self.durable);
+        }
+    }
+
+    /// A sync of the whole disk failed for this file, if it had anything to write.
+    pub(super) fn fail_unasked(&mut self, drop_pages: bool) {
+        if self.changes.iter().any(|change| !change.1) {
+            self.fail_sync(drop_pages);
+            self.failures = self.failures.saturating_add(1);
+            self.was_told = false;
         }
     }
 

@@ -372,7 +372,8 @@ impl Lead<'_> {
         }
     }
 
-    /// Turns a commit's failure into the caller's error. A poisoned writer is let go of at once, and its lock with it.
+    /// Turns a commit's failure into the caller's error. A poisoned writer is let go of at once, and its lock with it; the lock
+    /// file stays.
     fn failed(&mut self, error: CommitError) -> Error {
         match error {
             CommitError::RolledBack(source) => {

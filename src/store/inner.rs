@@ -246,7 +246,7 @@ impl Inner {
     pub(crate) fn open_writer(&self, slot: &Slot) -> Result<Opened, Error> {
         self.make_room();
         let key = &slot.key;
-        let lock = Lock::acquire(
+        let mut lock = Lock::acquire(
             &self.layout.fs,
             &self.layout.lock(key),
             self.layout.file_mode,
@@ -266,7 +266,7 @@ impl Inner {
                     None => self.row(key, generation)?,
                 };
                 self.touch(key, generation);
-                let recovered = recover::recover(&self.layout, key, generation, row.as_ref(), Trust::Anchor)?;
+                let recovered = recover::recover_newest(&self.layout, key, generation, row.as_ref(), &mut lock)?;
                 if recovered.row.state == SessionState::Closed {
                     self.fold(key, &recovered.row);
                     self.let_go(&recovered.row);

@@ -88,7 +88,9 @@ impl Inner {
         if !is_large || fs.boot().is_none() {
             return None;
         }
-        let lock = Lock::acquire(fs, &self.layout.fold_lock(), self.layout.file_mode, wait, Purpose::Brief).ok()?;
+        let mut lock = Lock::acquire(fs, &self.layout.fold_lock(), self.layout.file_mode, wait, Purpose::Brief).ok()?;
+        // Who died under it left no transcript in doubt.
+        lock.settle();
         let old: Arc<dyn FsFile> = fs.open(&path, OpenMode::Create { mode: self.layout.file_mode }).ok()?.into();
         let seen_bytes = old.stat().ok()?.length_bytes;
         let folder_ns = ns(fs.stat(&self.layout.transcripts()).ok()?.modified_ns);

@@ -17,6 +17,7 @@ use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
 use crate::header::Header;
 use crate::key::SessionKey;
 use crate::layout::Layout;
+use crate::lock::Lock;
 use crate::mark::Mark;
 use crate::registry::Row;
 use crate::status::SessionState;
@@ -79,14 +80,29 @@ pub(crate) fn judge(
     let anchored = row.filter(|_| trust == Trust::Anchor).map_or(0, |row| row.length_bytes);
     let map = locked && length_bytes.saturating_sub(anchored) >= MAP_SUFFIX_BYTES;
     let mut source = Source::new(Arc::clone(file), path, length_bytes, map);
-    let (header, data_start, separator) = match HeaderState::read(&mut source)? {
+    let header = HeaderState::read(&mut source)?;
+    judge_source(source, header, key, generation, row, trust)
+}
+
+/// [`judge`] of a source whose line 0 was read.
+pub(crate) fn judge_source(
+    mut source: Source,
+    header: HeaderState,
+    key: &SessionKey,
+    generation: u64,
+    row: Option<&Row>,
+    trust: Trust,
+) -> Result<Judgement, Error> {
+    let (header, data_start, separator) = match header {
         HeaderState::Sound { header, data_start, separator } => (header, data_start, separator),
-        HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
-        HeaderState::Bad { gap, .. } => return Err(damaged(key, generation, path, gap)),
+        HeaderState::Format(format) => {
+            return Err(Error::UnsupportedFormat { path: source.path().to_owned(), format });
+        }
+        HeaderState::Bad { gap, .. } => return Err(damaged(key, generation, source.path(), gap)),
     };
     if !first_line::is_filed_as(&header, key, generation) {
         let (header_key, header_generation) = (header.body.key, header.body.generation);
-        return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
+        return Err(Error::Misfiled { path: source.path().to_owned(), header_key, header_generation });
     }
     let row = row.filter(|row| row.id == header.body.id);
     let witness = row.map(|row| row.durable_seq);
@@ -178,13 +194,15 @@ fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, 
 ///
 /// # Errors
 ///
-/// Damage, an unknown format, a foreign header: nothing was changed. After an I/O error the next open starts over.
+/// Damage, an unknown format, a foreign header: nothing was changed. After an I/O error the next open starts over; that it
+/// has to, the lock file says, which then stays.
 pub(crate) fn recover(
     layout: &Layout,
     key: &SessionKey,
     generation: u64,
     row: Option<&Row>,
     trust: Trust,
+    lock: &mut Lock,
 ) -> Result<Recovered, Error> {
     let path = layout.transcript(key, generation);
     let file: Arc<dyn FsFile> = layout.fs.open(&path, OpenMode::Write).context("open", &path)?.into();
@@ -194,6 +212,7 @@ pub(crate) fn recover(
     }
     let Judgement { header, row: folded, tail, proven_seq, data_start, mut source, .. } = judged;
     let mut mark = None;
+    lock.doubt();
     if let Some(tail) = tail {
         mark = cut_tail(layout, key, generation, &mut source, tail)?;
     }
@@ -205,7 +224,24 @@ pub(crate) fn recover(
     file.sync_data().context("fdatasync", &path)?;
     let transcripts = layout.transcripts();
     layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
+    lock.trust();
     Ok(Recovered { file, header, row: folded, mark })
+}
+
+/// [`recover`] of the newest generation, with what the row covers taken on trust.
+pub(crate) fn recover_newest(
+    layout: &Layout,
+    key: &SessionKey,
+    generation: u64,
+    row: Option<&Row>,
+    lock: &mut Lock,
+) -> Result<Recovered, Error> {
+    let recovered = recover(layout, key, generation, row, Trust::Anchor, lock)?;
+    if generation == 1 {
+        // There is no other. Of several, one that nobody appends to any more may be the one in doubt; a rebuild recovers all.
+        lock.settle();
+    }
+    Ok(recovered)
 }
 
 /// Puts the end of the file in order; torn bytes are first kept.

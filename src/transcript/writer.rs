@@ -2,7 +2,7 @@
 //!
 //! Invariants: bytes below `row.length_bytes` are never rewritten; a record is acknowledged only after the fdatasync that
 //! began after its write; after a failed sync, or a rollback that failed, nothing is written or cut any more, not on drop
-//! either. Single-threaded: the session in front of it lets one leader in at a time.
+//! either; the lock file goes with the writer only when every record is durable. Single-threaded: the session in front of it lets one leader in at a time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Writer {
     /// follows the fsync of them all.
     pub(crate) fn give_birth(
         layout: &Layout,
-        lock: Lock,
+        mut lock: Lock,
         key: &SessionKey,
         generation: u64,
         records: &[&NewRecord],
@@ -142,12 +142,13 @@ impl Writer {
         let file = temp.persist_new(&path).map_err(untouched)?;
         // From here on a file is there: without the folder's fsync its name may or may not survive.
         let in_doubt = (row.last_seq > 0).then_some((1, row.last_seq));
+        lock.doubt();
         let transcripts = layout.transcripts();
-        let opened = layout
-            .fs
-            .sync_dir(&transcripts)
-            .context("fsync folder", &transcripts)
-            .and_then(|()| Self::resume(layout, file, path, lock, header.crc, row));
+        let synced = layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts);
+        let opened = synced.and_then(|()| {
+            lock.trust();
+            Self::resume(layout, file, path, lock, header.crc, row)
+        });
         match opened {
             Ok(writer) => Ok((writer, written)),
             Err(source) => Err(CommitError::Poisoned { in_doubt, source }),
@@ -205,7 +206,10 @@ impl Writer {
         let content_bytes = buffer.len();
         let file_end = self.pad(&mut buffer, before.0.saturating_add(to_u64(content_bytes)), sync);
         let written_end = before.0.saturating_add(to_u64(buffer.len()));
-        let result = self.check_padding(written_end).map(|()| self.file.write_at(&buffer, before.0));
+        let result = self.check_padding(written_end).map(|()| {
+            self.lock.doubt();
+            self.file.write_at(&buffer, before.0)
+        });
         buffer.clear();
         buffer.shrink_to(BUFFER_KEPT_BYTES);
         self.buffer = buffer;
@@ -318,7 +322,13 @@ impl Writer {
         }
         self.durable_seq = self.row.last_seq;
         self.last_commit_records = records;
+        self.lock.trust();
         Ok(())
+    }
+
+    /// Ends the writing, and gives the lock back.
+    pub(crate) fn into_lock(self) -> Lock {
+        self.lock
     }
 
     /// Makes everything durable and, if the last commit held more than one record, adds the seal that proves it. The seal
@@ -331,6 +341,8 @@ impl Writer {
             let mark = NewRecord::mark(&Mark::Sealed);
             self.commit(&[&mark], false, self.layout.fs.now())?;
             self.last_commit_records = 0;
+            // All that it claims is durable, and nothing claims it.
+            self.lock.trust();
         }
         Ok(())
     }
@@ -369,6 +381,7 @@ impl Writer {
             Ok(()) => {
                 self.file_end = length_bytes;
                 self.heat.cool();
+                self.lock.trust();
                 // The fdatasync covered earlier unsynced records too.
                 if self.durable_seq < last_seq {
                     self.last_commit_records = last_seq.saturating_sub(self.durable_seq);
@@ -387,6 +400,8 @@ impl Writer {
 
     fn poison_with(&mut self, last_seq: u64, operation: &'static str, error: std::io::Error) -> CommitError {
         self.poisoned = true;
+        // The page cache may show what never reached the disk: whoever comes next has to write it again.
+        self.lock.doubt();
         let in_doubt = (last_seq > self.durable_seq).then(|| (self.durable_seq.saturating_add(1), last_seq));
         let source = PathError { operation, path: self.path.clone(), source: Arc::new(error) };
         CommitError::Poisoned { in_doubt, source }

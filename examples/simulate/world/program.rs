@@ -129,7 +129,11 @@ impl Life {
         let writers_max = (0..processes).map(|_| 1 + size(chance.below(3))).collect();
         let padding = pick(chance, &[UNPADDED, UNPADDED, (0, 700), (0, 5000), (2, 1500), (1, 40_000)]);
         let log_from = pick(chance, &[u64::MAX, 0, 0, 1000]);
-        let steps = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
+        let mut steps: Vec<_> = (0..chance.below(14)).map(|_| Step::random(chance, processes)).collect();
+        if chance.one_in(3) {
+            // What the life left in doubt must be in no row, when the crash then shows what was on the disk.
+            steps.push(Step { process: size(chance.below(processes)), key: 0, what: What::Rebuild });
+        }
         Self {
             writers_max,
             padding,
