@@ -27,7 +27,7 @@ fn main() {
             store.close().expect("a close");
             scan(&Options::new().open_read_only(folder.path()).expect("a store"));
         }
-        "list" => {
+        "list" | "recent" => {
             for number in 0..SESSIONS {
                 store
                     .session(format!("counted:{number}"))
@@ -35,7 +35,7 @@ fn main() {
                     .expect("a session");
             }
             store.close().expect("a close");
-            list(folder.path());
+            if work == "list" { list(folder.path()) } else { recent(folder.path()) }
         }
         "tail" => {
             let session = store.session("counted").expect("a session");
@@ -65,6 +65,12 @@ fn scan(store: &Store) {
 fn list(folder: &std::path::Path) {
     let store = Options::new().open_read_only(folder).expect("a store");
     assert_eq!(store.sessions().expect("a list").len(), SESSIONS);
+}
+
+#[inline(never)]
+fn recent(folder: &std::path::Path) {
+    let store = Options::new().open_read_only(folder).expect("a store");
+    assert_eq!(store.recent(50).expect("a list").len(), 50);
 }
 
 #[inline(never)]
