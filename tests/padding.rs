@@ -41,7 +41,7 @@ fn seqs(session: &Session) -> Vec<u64> {
 fn padding_of(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();
     let content = bytes.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    assert!(bytes[content..].iter().all(|byte| *byte == b'\t'), "{path:?}");
+    assert!(bytes[content..].iter().all(|byte| *byte == b'\t'), "{}", path.display());
     bytes.len() - content
 }
 
@@ -193,5 +193,5 @@ fn a_record_that_found_room_stands_also_when_its_padding_did_not() {
     assert!(fs.struck() && (1..4096).contains(&padding_of(&path)));
     append(&session, 4..9);
     store.close().unwrap();
-    assert_eq!(seqs(&Store::open(folder.path()).unwrap().session("hot").unwrap()), Vec::from_iter(1..10));
+    assert_eq!(seqs(&Store::open(folder.path()).unwrap().session("hot").unwrap()), (1..10).collect::<Vec<_>>());
 }
