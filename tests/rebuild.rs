@@ -245,6 +245,7 @@ fn what_another_program_copied_is_made_durable_first() {
         assert_eq!(rebuilt.notes.len(), if fault.is_some() { 2 } else { 0 }, "{fault:?}: {rebuilt:?}");
         if fault.is_some() {
             assert_eq!(registry(&fs), b"", "{fault:?}");
+            assert_eq!(lock_files(&fs).len(), 2, "an fsync that failed is not to be forgotten");
         } else {
             assert_eq!(registry(&fs), registry(&original));
             nothing_is_lost(&fs, "copied");
