@@ -44,7 +44,7 @@ pub enum Durability {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), PathError> {
-    write_in(&OsFs, path, bytes, durability, None)
+    write_in(&OsFs, path, bytes, durability, None).map(drop)
 }
 
 /// [`write`] on any file system; `mode` overrules the mode kept.
@@ -54,15 +54,18 @@ pub(crate) fn write_in(
     bytes: &[u8],
     durability: Durability,
     mode: Option<u32>,
-) -> Result<(), PathError> {
+) -> Result<Arc<dyn FsFile>, PathError> {
     let kept = || fs.stat(path).ok().filter(|stat| stat.kind == FileKind::Regular).map(|stat| stat.mode);
     let temp = TempFile::create(fs, path, mode.or_else(kept).unwrap_or(MODE_DEFAULT))?;
     write_all(&*temp.file, bytes, 0).context("write", &temp.path)?;
     if durability == Durability::Sync {
         temp.file.sync_all().context("fsync", &temp.path)?;
     }
-    temp.replace(path)?;
-    if durability == Durability::Sync { sync_parent(fs, path) } else { Ok(()) }
+    let file = temp.replace(path)?;
+    if durability == Durability::Sync {
+        sync_parent(fs, path)?;
+    }
+    Ok(file)
 }
 
 /// Fsyncs the folder that `path` is in.

@@ -119,8 +119,8 @@ impl Store {
         inner.check_writable()?;
         let layout = &inner.layout;
         layout.sync_root()?;
-        let old = inner.rows()?;
         let fold = inner.begin_rebuild(layout.list()?.len());
+        let old = inner.rows()?;
         // Only now: what comes later is told to the log.
         let (locked, names) = (layout.locked_stems()?, layout.list()?);
         let stems = old.stems();

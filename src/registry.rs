@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::{self, Durability};
 use crate::format::{FRAME_TAIL_BYTES, KIND_ROW};
 use crate::frame::{self, Content, Crc, Place};
-use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
+use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, Stat};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::mark::Mark;
@@ -268,9 +268,10 @@ impl Rows {
         out
     }
 
-    /// Replaces the registry without any fsync.
-    pub(crate) fn save(&self, fs: &dyn Fs, path: &Path, file_mode: u32) -> Result<(), PathError> {
-        atomic::write_in(fs, path, &self.encode(), Durability::Buffered, Some(file_mode))
+    /// Replaces the registry without any fsync, and returns what was saved.
+    pub(crate) fn save(&self, fs: &dyn Fs, path: &Path, file_mode: u32) -> Result<Stat, PathError> {
+        let file = atomic::write_in(fs, path, &self.encode(), Durability::Buffered, Some(file_mode))?;
+        file.stat().context("stat", path)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {

@@ -108,6 +108,24 @@ fn a_reader_that_stays_open_follows_whoever_folds_the_log() {
     }
 }
 
+/// Whoever holds a session goes on writing to it without telling again, whoever folds the log meanwhile.
+#[test]
+fn a_session_that_is_open_stays_touched_through_the_folds_of_others() {
+    let folder = made();
+    let holder = options().open(folder.path()).unwrap();
+    append(&session(&holder, 3), 7);
+    for round in 0..3 {
+        let other = options().open(folder.path()).unwrap();
+        append(&session(&other, 9 + round), 1);
+        other.close().unwrap();
+        assert!(check(folder.path()) > 0);
+        append(&session(&holder, 3), round);
+        check(folder.path());
+    }
+    holder.close().unwrap();
+    assert_eq!(check(folder.path()), 0);
+}
+
 /// A killed process: what it did is in the files, its row is not.
 #[test]
 fn what_a_killed_writer_did_is_seen() {

@@ -32,6 +32,11 @@ impl Base {
         Ok(Self { file, length_bytes })
     }
 
+    /// Says whether it is the same open file.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+    }
+
     pub(crate) fn file(&self) -> &dyn FsFile {
         &*self.file
     }

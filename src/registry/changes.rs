@@ -46,7 +46,7 @@ struct Touched {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Folder {
-    modified_ns: i64,
+    changed_ns: i64,
 }
 
 /// The log as far as it was read.
@@ -99,7 +99,7 @@ impl Line<'_> {
                 let touched = Touched { key: key.as_str().to_owned(), generation: *generation };
                 (KIND_TOUCHED, serde_json::to_string(&touched))
             }
-            Self::Folder(modified_ns) => (KIND_FOLDER, serde_json::to_string(&Folder { modified_ns: *modified_ns })),
+            Self::Folder(changed_ns) => (KIND_FOLDER, serde_json::to_string(&Folder { changed_ns: *changed_ns })),
             Self::Proof(proof) => (KIND_PROOF, serde_json::to_string(proof)),
         };
         let body = body.unwrap_or_default();
@@ -115,9 +115,9 @@ pub(crate) fn encode<'a>(lines: impl IntoIterator<Item = Line<'a>>) -> Vec<u8> {
     out
 }
 
-/// Appends lines to the log that has the name, if there is one.
-pub(crate) fn append(fs: &dyn Fs, path: &Path, lines: &[u8]) -> io::Result<()> {
-    let absent = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
+/// Appends lines to the log that has the name; `false` if there is none.
+pub(crate) fn append(fs: &dyn Fs, path: &Path, lines: &[u8]) -> io::Result<bool> {
+    let absent = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) };
     loop {
         let file = match fs.open(path, OpenMode::Append) {
             Ok(file) => file,
@@ -129,7 +129,7 @@ pub(crate) fn append(fs: &dyn Fs, path: &Path, lines: &[u8]) -> io::Result<()> {
         // Whoever replaces the log takes over what stands in the old one once the new one has the name. If it has not got it
         // yet, that includes these lines; else they are written again.
         match fs.stat(path) {
-            Ok(named) if named.identity == file.stat()?.identity => return Ok(()),
+            Ok(named) if named.identity == file.stat()?.identity => return Ok(true),
             Ok(_) => {}
             Err(error) => return absent(error),
         }
@@ -185,7 +185,8 @@ impl Changes {
             let session = (SessionKey::new(&row.key).ok()?, row.generation);
             self.touched.remove(&session);
             self.logged.push(session);
-            self.rows.put(row);
+            // A row that somebody logged of a session that he let go of meanwhile is not the later one.
+            self.rows.put_later(&row);
             return Some(());
         }
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
@@ -195,7 +196,7 @@ impl Changes {
                 let Touched { key, generation } = serde_json::from_slice(body).ok()?;
                 self.touched.insert((SessionKey::new(key).ok()?, generation));
             }
-            KIND_FOLDER => self.folder_ns = Some(serde_json::from_slice::<Folder>(body).ok()?.modified_ns),
+            KIND_FOLDER => self.folder_ns = Some(serde_json::from_slice::<Folder>(body).ok()?.changed_ns),
             KIND_PROOF => self.proof = Some(serde_json::from_slice(body).ok()?),
             // Of a later version: who knows what it means.
             _ => return None,
@@ -209,7 +210,7 @@ impl Changes {
         let proof = self.proof.as_ref().filter(|_| !self.broken)?;
         let is_same = fs.boot().as_ref() == Some(&proof.boot)
             && fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)
-            && fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.modified_ns)) == self.folder_ns);
+            && fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.changed_ns)) == self.folder_ns);
         is_same.then_some(proof)
     }
 

@@ -92,10 +92,13 @@ impl Shared {
         loop {
             let Some((store, slot)) = self.lock().waiting.pop_front() else { return };
             // A panic was answered by the leader; the next one's commit is no business of it.
-            let led = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| slot.lead_queued(store.inner())));
-            drop((led, slot));
-            // The last handle closes the store, here and now.
-            drop(store);
+            let work = move || {
+                slot.lead_queued(store.inner());
+                drop(slot);
+                // The last handle closes the store, here and now.
+                drop(store);
+            };
+            drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
         }
     }
 }

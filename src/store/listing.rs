@@ -37,11 +37,9 @@ impl Inner {
         let mut changes = self.changes();
         let log = changes.as_mut()?;
         if !log.refresh(&*layout.fs, &layout.changes()) {
-            // Another process has folded it.
-            let reloaded = self.reload();
-            *changes = reloaded;
+            // Another process has folded it, or is about to.
+            *log = self.reload()?;
         }
-        let log = changes.as_mut()?;
         self.take_logged(log);
         let newest_since = log.holds(&*layout.fs, &layout.registry(), &layout.transcripts())?.newest_since;
         Some(Proven { touched: log.touched.clone(), newest_since })
@@ -188,12 +186,17 @@ impl Inner {
     /// As [`index_stale`](Self::index_stale) where the log is proven: only what it names, and what we folded.
     pub(crate) fn index_changed(&self, poisoned: &[SessionKey]) -> Result<Left, Error> {
         let mut left = Left::default();
+        // Who has a session open goes on writing to it without telling again.
+        let locked = self.layout.locked_stems()?;
         let mut changed = self.folded();
         changed.extend(self.changes().iter().flat_map(Changes::news).cloned());
         for (key, generation) in changed {
             let row = self.row(&key, generation)?;
             if folder::exists(&self.layout, &key, generation)? {
                 let name = TranscriptName { stem: key.file_stem(), generation };
+                if locked.contains(&name.stem) {
+                    left.touched.insert((key.clone(), generation));
+                }
                 self.index_one(&name, Some(&key), row.as_ref(), poisoned, &mut left);
             } else if let Some(row) = row {
                 if self.graves.hold(self, &row)? {

@@ -75,8 +75,8 @@ impl Registry {
             let is_gone = |(gone, generation, id): &(SessionKey, u64, String)| {
                 (gone, *generation, id) == (&key, row.generation, &row.id)
             };
-            if self.rows.get(&key, row.generation).is_none() && !self.gone.iter().any(is_gone) {
-                self.rows.put(row);
+            if !self.gone.iter().any(is_gone) {
+                self.rows.put_later(&row);
             }
         }
     }
@@ -102,11 +102,18 @@ impl Inner {
             return self.learn_all();
         };
         let mut registry = self.registry();
-        registry.learn(rows);
-        if let Some(rest) = &mut registry.rest {
-            rest.learned.insert(key.clone());
+        match &mut registry.rest {
+            Some(rest) if rest.base.is(&base) => {
+                rest.learned.insert(key.clone());
+                registry.learn(rows);
+                Ok(())
+            }
+            // Another registry has taken its place meanwhile.
+            _ => {
+                drop(registry);
+                self.learn(key)
+            }
         }
-        Ok(())
     }
 
     /// Reads all rows that are not in memory.
@@ -114,6 +121,10 @@ impl Inner {
         let Some(base) = self.registry().rest.as_ref().map(|rest| rest.base.clone()) else { return Ok(()) };
         let (rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
         let mut registry = self.registry();
+        if !registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
+            drop(registry);
+            return self.learn_all();
+        }
         registry.learn(rows.into_rows());
         registry.rest = None;
         registry.unsound |= state != RegistryState::Sound;
@@ -159,14 +170,20 @@ impl Inner {
 
     /// Begins anew with a registry that another process has saved, if it is proven. What we folded since our own last save stays.
     pub(crate) fn reload(&self) -> Option<Changes> {
-        let (new, changes, _) = Registry::open(&self.layout).ok().filter(|(_, changes, _)| changes.is_some())?;
+        let (fs, path) = (&*self.layout.fs, self.layout.registry());
+        let mut changes = Changes::load(fs, &self.layout.changes())?;
+        let on_disk = fs.stat(&path).ok();
+        changes.holds(fs, &path, &self.layout.transcripts())?;
+        let base = Base::open(fs, &path).ok()?;
+        let rows = std::mem::take(&mut changes.rows);
         let mut registry = self.registry();
-        let old = std::mem::replace(&mut registry.rows, new.rows);
+        let old = std::mem::replace(&mut registry.rows, rows);
         for (key, generation) in registry.folded.clone() {
             old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row));
         }
-        (registry.rest, registry.on_disk) = (new.rest, new.on_disk);
-        changes
+        registry.rest = Some(Rest { base, learned: HashSet::new() });
+        registry.on_disk = on_disk;
+        Some(changes)
     }
 
     /// Takes over what the log has new from others: rows of sessions that they let go of.
@@ -204,6 +221,11 @@ impl Inner {
         self.keeper.changed();
     }
 
+    /// Returns the registry's file as it was saved or read last.
+    pub(crate) fn saved_as(&self) -> Option<Stat> {
+        self.registry().on_disk
+    }
+
     /// Says whether anything is known that the registry's file does not say.
     pub(crate) fn has_unsaved(&self) -> bool {
         let registry = self.registry();
@@ -225,12 +247,15 @@ impl Inner {
         if self.changes().is_none() {
             return self.save_whole();
         }
-        self.log_open_rows();
-        Ok(())
+        if self.log_open_rows() {
+            return Ok(());
+        }
+        *self.changes() = None;
+        self.save_whole()
     }
 
     /// Logs the rows of sessions that are written to: as witnesses, no more, so they stay touched.
-    fn log_open_rows(&self) {
+    fn log_open_rows(&self) -> bool {
         let mut registry = self.registry();
         let unlogged = std::mem::take(&mut registry.unlogged);
         let rows: Vec<_> =
@@ -239,7 +264,7 @@ impl Inner {
         let both = unlogged.iter().zip(&rows);
         let lines =
             changes::encode(both.flat_map(|((key, number), row)| [Line::Row(row), Line::Touched(key, *number)]));
-        self.log(&lines);
+        self.log(&lines)
     }
 
     /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
@@ -256,9 +281,9 @@ impl Inner {
             }
             registry.rows.clone()
         };
-        saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
+        let stat = saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
         let mut registry = self.registry();
-        registry.on_disk = self.layout.fs.stat(&path).ok();
+        registry.on_disk = Some(stat);
         (registry.replace, registry.unsound) = (false, false);
         // What was folded meanwhile waits for the next save.
         let Registry { rows, folded, unlogged, gone, .. } = &mut *registry;

@@ -43,11 +43,13 @@ pub(crate) struct Fold {
 
 impl Inner {
     /// Appends lines to the log, if there is one. What can not be told ends all belief in it: an append waits for no log.
-    pub(crate) fn log(&self, lines: &[u8]) {
+    /// `false` when there is none to tell.
+    pub(crate) fn log(&self, lines: &[u8]) -> bool {
         let path = self.layout.changes();
-        if changes::append(&*self.layout.fs, &path, lines).is_err() {
+        changes::append(&*self.layout.fs, &path, lines).unwrap_or_else(|_| {
             self.layout.fs.remove(&path).ok();
-        }
+            false
+        })
     }
 
     /// Tells that a session's row says nothing from now on. Before the first change of its transcript, under its lock.
@@ -60,17 +62,17 @@ impl Inner {
         self.log(&changes::encode([Line::Row(row)]));
     }
 
-    /// Has a file be born in the transcripts' folder, and tells the folder's new time if the birth is all that changed it.
+    /// Has a file be born in the transcripts' folder, and tells the folder's new time if the birth is all that changed it. Of
+    /// births beside each other nobody could say so: they end the proof.
     pub(crate) fn bear<T>(&self, birth: impl FnOnce() -> T) -> T {
-        let known = self.births.fetch_add(1, Ordering::AcqRel) > 0 || self.is_folder_known();
+        let number = self.births.fetch_add(1, Ordering::AcqRel);
+        let known = self.is_folder_known();
         let born = birth();
-        if known
-            && self.changes().is_some()
-            && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts())
-        {
-            self.log(&changes::encode([Line::Folder(ns(stat.modified_ns))]));
+        let folder = self.layout.fs.stat(&self.layout.transcripts());
+        let is_alone = self.births.load(Ordering::Acquire) == number.wrapping_add(1);
+        if let Some(stat) = folder.ok().filter(|_| known && is_alone) {
+            self.log(&changes::encode([Line::Folder(ns(stat.changed_ns))]));
         }
-        self.births.fetch_sub(1, Ordering::AcqRel);
         born
     }
 
@@ -79,7 +81,7 @@ impl Inner {
         let Some(log) = changes.as_mut() else { return false };
         log.refresh(&*self.layout.fs, &self.layout.changes());
         let folder = self.layout.fs.stat(&self.layout.transcripts());
-        folder.is_ok_and(|stat| Some(ns(stat.modified_ns)) == log.folder_ns())
+        folder.is_ok_and(|stat| Some(ns(stat.changed_ns)) == log.folder_ns())
     }
 
     /// Begins a fold if the registry is large enough to be worth a log and nobody else folds.
@@ -93,7 +95,11 @@ impl Inner {
         lock.settle();
         let old: Arc<dyn FsFile> = fs.open(&path, OpenMode::Create { mode: self.layout.file_mode }).ok()?.into();
         let seen_bytes = old.stat().ok()?.length_bytes;
-        let folder_ns = ns(fs.stat(&self.layout.transcripts()).ok()?.modified_ns);
+        let folder_ns = ns(fs.stat(&self.layout.transcripts()).ok()?.changed_ns);
+        // Rows that only the log has are witnesses, whoever vouches for it or not.
+        if let Some(mut log) = Changes::load(&**fs, &path) {
+            self.take_logged(&mut log);
+        }
         Some(Fold { _lock: lock, old, seen_bytes, folder_ns })
     }
 
@@ -126,14 +132,22 @@ impl Inner {
         let lines = newest.iter().map(Line::Row).chain(touched).chain([Line::Folder(fold.folder_ns)]);
         let temp = TempFile::create(fs, &path, self.layout.file_mode).ok()?;
         write_all(&*temp.file, &changes::encode(lines), 0).ok()?;
+        // Who could not tell it something has removed the old one.
+        fold.old.stat().ok().filter(|stat| stat.link_count > 0)?;
         temp.replace(&path).ok()?;
         let behind = fold.old.stat().ok()?.length_bytes.saturating_sub(fold.seen_bytes);
-        let meanwhile = read_from(&*fold.old, fold.seen_bytes, usize::try_from(behind).ok()?).ok()?;
-        let registry = fs.stat(&self.layout.registry()).ok()?;
-        let proof = Proof::new(fs, &registry, newest_since, newest.len())?;
+        let read = || read_from(&*fold.old, fold.seen_bytes, usize::try_from(behind).ok()?).ok();
+        let mut meanwhile = read()?;
+        if meanwhile.last().is_some_and(|byte| *byte != b'\n') {
+            // Somebody is writing a line.
+            fold.old.settle();
+            meanwhile = read()?;
+        }
+        // Of the file that we saved, not of one that somebody has put in its place since.
+        let proof = Proof::new(fs, &self.saved_as()?, newest_since, newest.len())?;
         let mut lines = meanwhile;
         lines.extend(changes::encode([Line::Proof(&proof)]));
-        changes::append(fs, &path, &lines).ok()
+        changes::append(fs, &path, &lines).ok().filter(|told| *told).map(drop)
     }
 
     /// Brings the registry up to date with all transcripts and saves it whole; the log is folded in.
@@ -155,7 +169,8 @@ impl Inner {
         self.save_whole()?;
         match fold {
             Some(fold) => self.end_fold(&fold, &left),
-            None => drop(self.changes().take()),
+            // Another process folds.
+            None => {}
         }
         Ok(())
     }
@@ -163,15 +178,17 @@ impl Inner {
     /// Begins the fold of a rebuild, which changes files that nobody has touched: the old log proves nothing from now on.
     pub(crate) fn begin_rebuild(&self, transcripts: usize) -> Option<Fold> {
         *self.changes() = None;
-        self.layout.fs.remove(&self.layout.changes()).ok();
+        // No time of any folder. The log stays for its witnesses until the registry is saved.
+        self.log(&changes::encode([Line::Folder(0)]));
         let bytes = u64::try_from(transcripts).unwrap_or(u64::MAX).saturating_mul(ROW_BYTES);
         self.begin_fold(bytes >= self.options.registry_log_from, FOLD_WAIT)
     }
 
     /// Ends it, once the registry is replaced.
     pub(crate) fn end_rebuild(&self, fold: Option<Fold>, left: &Left) {
-        if let Some(fold) = fold {
-            self.end_fold(&fold, left);
+        match fold {
+            Some(fold) => self.end_fold(&fold, left),
+            None => drop(self.layout.fs.remove(&self.layout.changes())),
         }
     }
 
@@ -183,8 +200,13 @@ impl Inner {
     /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started or was not closed, is
     /// settled once; so is a log that was appended to for long.
     pub(crate) fn save_or_settle(&self, settled: &mut bool) -> Result<(), Error> {
-        let has_log = self.changes().is_some();
-        if (has_log && self.has_outgrown()) || (!has_log && !*settled && self.is_large()) {
+        let (has_log, is_large) = (self.changes().is_some(), self.is_large());
+        let has_outgrown = self.has_outgrown();
+        if has_outgrown && !is_large {
+            // Another process's, with another idea of what is large; nobody is to pay for it for ever.
+            self.layout.fs.remove(&self.layout.changes()).ok();
+        }
+        if is_large && (has_outgrown || (!has_log && !*settled)) {
             *settled = true;
             return self.settle(&[], Duration::ZERO);
         }

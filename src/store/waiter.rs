@@ -42,7 +42,8 @@ impl Waiter {
         let waker = state.waker.take();
         drop(state);
         self.called.notify_all();
-        waker.into_iter().for_each(Waker::wake);
+        // A task whose waker panics must not keep the others from their answers.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.into_iter().for_each(Waker::wake))).ok();
     }
 
     pub(crate) fn call_to_lead(&self) {
