@@ -245,7 +245,9 @@ fn what_another_program_copied_is_made_durable_first() {
         assert_eq!(rebuilt.notes.len(), if fault.is_some() { 2 } else { 0 }, "{fault:?}: {rebuilt:?}");
         if fault.is_some() {
             assert_eq!(registry(&fs), b"", "{fault:?}");
-            assert_eq!(lock_files(&fs).len(), 2, "an fsync that failed is not to be forgotten");
+            // A file that reads well may not be on disk. One that lost its pages is damaged, and nobody has written to it.
+            let in_doubt = if fault == Some(SimFault::Eio) { 2 } else { 0 };
+            assert_eq!(lock_files(&fs).len(), in_doubt, "{fault:?}");
         } else {
             assert_eq!(registry(&fs), registry(&original));
             nothing_is_lost(&fs, "copied");
