@@ -167,10 +167,9 @@ impl Inner {
         self.save_whole()?;
         let left = self.index_stale(poisoned)?;
         self.save_whole()?;
-        match fold {
-            Some(fold) => self.end_fold(&fold, &left),
-            // Another process folds.
-            None => {}
+        // Without one another process folds, or there is no need.
+        if let Some(fold) = fold {
+            self.end_fold(&fold, &left);
         }
         Ok(())
     }
