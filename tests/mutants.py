@@ -92,9 +92,9 @@ BUGS = {
     "nobody is told who writes": (SETTLE, "self.log(&changes::encode([Line::Touched(key, generation)]));", "let _ = (key, generation);"),
     "a log of another start of the machine is believed": (CHANGES, "fs.boot().as_ref() == Some(&proof.boot)\n            && ", ""),
     "a log beside another registry is believed": (CHANGES, "&& fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)", ""),
-    "a log is believed whatever is new in the folder": (CHANGES, "&& fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.modified_ns)) == self.folder_ns)", ""),
+    "a log is believed whatever is new in the folder": (CHANGES, "&& fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.changed_ns)) == self.folder_ns)", ""),
     "what is in the old log is not taken over": (SETTLE, "        let mut lines = meanwhile;\n", "        drop(meanwhile);\n        let mut lines = Vec::new();\n"),
-    "who wrote before the log is not looked at": (LISTING, "key.filter(|_| locked.contains(&name.stem))", "key.filter(|_| locked.is_empty() && !locked.is_empty())"),
+    "who wrote before the log is not looked at": (LISTING, "key.filter(|_| pass.locked.contains(&name.stem))", "key.filter(|_| false)"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
 }
 

@@ -20,6 +20,7 @@ use crate::store::job::Job;
 use crate::store::keeper::Keeper;
 use crate::store::resumes::{self, Start};
 use crate::store::rows::Registry;
+use crate::store::settle::FOLD_WAIT;
 use crate::store::slot::Slot;
 use crate::store::turns::Turns;
 use crate::store::{Flushed, Options};
@@ -387,7 +388,7 @@ impl Inner {
                 }
             }
         }
-        flushed.registry = self.settle_for_good(&poisoned).err();
+        flushed.registry = self.settle(&poisoned, FOLD_WAIT).err();
         Ok(flushed)
     }
 }

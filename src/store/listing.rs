@@ -1,7 +1,8 @@
 //! Looking at many sessions: each with a row that is right now, as cheaply as what is known of the registry allows.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::index::{self, Indexed};
@@ -28,6 +29,15 @@ pub(crate) struct Left {
     pub(crate) touched: BTreeSet<(SessionKey, u64)>,
     /// There is a transcript without a row, or a row without a transcript.
     pub(crate) unknown: bool,
+}
+
+/// What a pass over transcripts knows beforehand.
+struct Pass<'a> {
+    /// Stems of the keys with a lock's file. Who has a session open goes on writing to it without telling the log again, and who
+    /// opened it before there was one has never told it.
+    locked: HashSet<String>,
+    /// Nothing of ours touches their files before somebody asks for that.
+    poisoned: &'a [SessionKey],
 }
 
 impl Inner {
@@ -101,18 +111,29 @@ impl Inner {
                 }
             }
         }
-        let (mut newest, mut unreadable) = (BTreeMap::<_, Row>::new(), Vec::new());
-        for listed in self.sessions()? {
-            match listed {
-                // By key and generation: the last of a key is its newest.
-                Listed::Session(row) => drop(newest.insert(row.key.clone(), row)),
-                Listed::Unreadable { .. } => unreadable.push(listed),
-            }
-        }
-        let mut rows: Vec<_> = newest.into_values().filter(|row| !row.key.starts_with('~')).collect();
+        let mut unreadable = Vec::new();
+        let mut rows = self.newest_rows(&mut unreadable)?;
         sort_newest_first(&mut rows);
         rows.truncate(limit);
+        let unreadable = unreadable.into_iter().map(|(path, error)| Listed::Unreadable { path, error });
         Ok(rows.into_iter().map(Listed::Session).chain(unreadable).collect())
+    }
+
+    /// The rows of the newest generations, the store's own left out.
+    pub(crate) fn newest_rows(&self, unreadable: &mut Vec<(PathBuf, Error)>) -> Result<Vec<Row>, Error> {
+        let mut newest: BTreeMap<String, Row> = BTreeMap::new();
+        for listed in self.sessions()? {
+            match listed {
+                Listed::Session(row) if row.key.starts_with('~') => {}
+                Listed::Session(row) => {
+                    if newest.get(&row.key).is_none_or(|older| older.generation < row.generation) {
+                        newest.insert(row.key.clone(), row);
+                    }
+                }
+                Listed::Unreadable { path, error } => unreadable.push((path, error)),
+            }
+        }
+        Ok(newest.into_values().collect())
     }
 
     /// Returns the newest sessions of those in memory with an activity since then; `None` where these are too few.
@@ -155,29 +176,21 @@ impl Inner {
     }
 
     /// Brings the rows up to date with every transcript: those of other processes, those of a registry that was lost.
-    /// Not those of the `poisoned`: nothing of ours touches their files before somebody asks for that.
+    /// Not those of the `poisoned`.
     pub(crate) fn index_stale(&self, poisoned: &[SessionKey]) -> Result<Left, Error> {
         let rows = self.rows()?;
         let keys = rows.stems();
         let mut left = Left::default();
-        // Whoever opened a session before there was a log has not told it, and may write to it without ever doing so.
-        let locked = self.layout.locked_stems()?;
+        let pass = Pass { locked: self.layout.locked_stems()?, poisoned };
         for name in self.layout.list()? {
             let key = keys.get(&name.stem);
             let row = key.and_then(|key| rows.get(key, name.generation));
-            if let Some(key) = key.filter(|_| locked.contains(&name.stem)) {
-                left.touched.insert((key.clone(), name.generation));
-            }
-            self.index_one(&name, key, row, poisoned, &mut left);
+            self.index_one(&name, key, row, &pass, &mut left);
         }
         for row in rows.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             if !folder::exists(&self.layout, &key, row.generation)? {
-                if self.graves.hold(self, row)? {
-                    self.forget_row(&key, row.generation, Some(&row.id));
-                } else {
-                    left.unknown = true;
-                }
+                left.unknown |= !self.forget_deleted(&key, row)?;
             }
         }
         Ok(left)
@@ -186,27 +199,28 @@ impl Inner {
     /// As [`index_stale`](Self::index_stale) where the log is proven: only what it names, and what we folded.
     pub(crate) fn index_changed(&self, poisoned: &[SessionKey]) -> Result<Left, Error> {
         let mut left = Left::default();
-        // Who has a session open goes on writing to it without telling again.
-        let locked = self.layout.locked_stems()?;
+        let pass = Pass { locked: self.layout.locked_stems()?, poisoned };
         let mut changed = self.folded();
         changed.extend(self.changes().iter().flat_map(Changes::news).cloned());
         for (key, generation) in changed {
             let row = self.row(&key, generation)?;
             if folder::exists(&self.layout, &key, generation)? {
                 let name = TranscriptName { stem: key.file_stem(), generation };
-                if locked.contains(&name.stem) {
-                    left.touched.insert((key.clone(), generation));
-                }
-                self.index_one(&name, Some(&key), row.as_ref(), poisoned, &mut left);
+                self.index_one(&name, Some(&key), row.as_ref(), &pass, &mut left);
             } else if let Some(row) = row {
-                if self.graves.hold(self, &row)? {
-                    self.forget_row(&key, generation, Some(&row.id));
-                } else {
-                    left.unknown = true;
-                }
+                left.unknown |= !self.forget_deleted(&key, &row)?;
             }
         }
         Ok(left)
+    }
+
+    /// Takes out the row of a transcript that is not there if somebody deleted it; `false` if it is lost.
+    fn forget_deleted(&self, key: &SessionKey, row: &Row) -> Result<bool, Error> {
+        let is_deleted = self.graves.hold(self, row)?;
+        if is_deleted {
+            self.forget_row(key, row.generation, Some(&row.id));
+        }
+        Ok(is_deleted)
     }
 
     fn index_one(
@@ -214,10 +228,13 @@ impl Inner {
         name: &TranscriptName,
         key: Option<&SessionKey>,
         row: Option<&Row>,
-        poisoned: &[SessionKey],
+        pass: &Pass<'_>,
         left: &mut Left,
     ) {
-        if let Some(key) = poisoned.iter().find(|key| key.file_stem() == name.stem) {
+        if let Some(key) = key.filter(|_| pass.locked.contains(&name.stem)) {
+            left.touched.insert((key.clone(), name.generation));
+        }
+        if let Some(key) = pass.poisoned.iter().find(|key| key.file_stem() == name.stem) {
             left.touched.insert((key.clone(), name.generation));
             return;
         }

@@ -2,7 +2,6 @@
 //!
 //! Starts and stops are marks in the session `~store`, so that they are as durable as everything else.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::resume::{NewReason, ResumePolicy, Route, RoutePolicy, Verdict};
 use crate::status::SessionState;
 use crate::store::inner::Inner;
 use crate::store::job::{Decide, Job, TurnChange};
-use crate::store::{Listed, Session, Store};
+use crate::store::{Session, Store};
 use crate::timestamp::Timestamp;
 use crate::transcript::reader::Item;
 use crate::transcript::recover::Trust;
@@ -83,7 +82,7 @@ impl Store {
     pub fn resume_candidates(&self, now: Timestamp, policy: &ResumePolicy) -> Result<Resumable, Error> {
         self.inner().check_writable()?;
         let mut resumable = Resumable::default();
-        for row in self.newest_rows(&mut resumable.unreadable)? {
+        for row in self.inner().newest_rows(&mut resumable.unreadable)? {
             if policy.judge(&row, now) == Verdict::Nothing {
                 continue;
             }
@@ -145,7 +144,7 @@ impl Store {
         }
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
         let mut recent = MarkedRecent::default();
-        for row in self.newest_rows(&mut recent.unreadable)? {
+        for row in self.inner().newest_rows(&mut recent.unreadable)? {
             let is_recent = now.unix_ms().saturating_sub(row.updated.unix_ms()) <= window_ms;
             if !is_recent || !matches!(row.state, SessionState::Open | SessionState::Interrupted) {
                 continue;
@@ -162,23 +161,6 @@ impl Store {
             }
         }
         Ok(recent)
-    }
-
-    /// The rows of the newest generations, the store's own left out.
-    fn newest_rows(&self, unreadable: &mut Vec<(PathBuf, Error)>) -> Result<Vec<Row>, Error> {
-        let mut newest: BTreeMap<String, Row> = BTreeMap::new();
-        for listed in self.sessions()? {
-            match listed {
-                Listed::Session(row) if row.key.starts_with('~') => {}
-                Listed::Session(row) => {
-                    if newest.get(&row.key).is_none_or(|older| older.generation < row.generation) {
-                        newest.insert(row.key.clone(), row);
-                    }
-                }
-                Listed::Unreadable { path, error } => unreadable.push((path, error)),
-            }
-        }
-        Ok(newest.into_values().collect())
     }
 
     /// Notes the start of this process, once, and says what came before it.

@@ -51,11 +51,8 @@ impl Registry {
         let (fs, path) = (&*layout.fs, layout.registry());
         let on_disk = fs.stat(&path).ok();
         let mut changes = Changes::load(fs, &layout.changes());
-        let proven = changes.as_ref().is_some_and(|changes| changes.holds(fs, &path, &layout.transcripts()).is_some());
-        if let (true, Some(log), Ok(base)) = (proven, &mut changes, Base::open(fs, &path)) {
-            let rows = std::mem::take(&mut log.rows);
-            let rest = Some(Rest { base, learned: HashSet::new() });
-            return Ok((Self::new(rows, on_disk, RegistryState::Sound, rest), changes, RegistryState::Sound));
+        if let Some((rows, rest)) = changes.as_mut().and_then(|log| read_proven(layout, log)) {
+            return Ok((Self::new(rows, on_disk, RegistryState::Sound, Some(rest)), changes, RegistryState::Sound));
         }
         let (mut rows, state) = Rows::load(fs, &path)?;
         // Nobody vouches for it, but a row in the log may be the later witness.
@@ -66,6 +63,10 @@ impl Registry {
     fn new(rows: Rows, on_disk: Option<Stat>, state: RegistryState, rest: Option<Rest>) -> Self {
         let (folded, unlogged, gone) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         Self { rows, folded, unlogged, gone, unsound: state != RegistryState::Sound, replace: false, on_disk, rest }
+    }
+
+    fn has_unsaved(&self) -> bool {
+        !self.folded.is_empty() || !self.gone.is_empty() || self.replace || self.unsound
     }
 
     /// Takes over rows from disk that we have not.
@@ -80,6 +81,14 @@ impl Registry {
             }
         }
     }
+}
+
+/// Returns the rows that a log has of a registry that it proves, and where the others are.
+fn read_proven(layout: &Layout, changes: &mut Changes) -> Option<(Rows, Rest)> {
+    let (fs, path) = (&*layout.fs, layout.registry());
+    changes.holds(fs, &path, &layout.transcripts())?;
+    let base = Base::open(fs, &path).ok()?;
+    Some((std::mem::take(&mut changes.rows), Rest { base, learned: HashSet::new() }))
 }
 
 impl Inner {
@@ -170,19 +179,16 @@ impl Inner {
 
     /// Begins anew with a registry that another process has saved, if it is proven. What we folded since our own last save stays.
     pub(crate) fn reload(&self) -> Option<Changes> {
-        let (fs, path) = (&*self.layout.fs, self.layout.registry());
+        let fs = &*self.layout.fs;
         let mut changes = Changes::load(fs, &self.layout.changes())?;
-        let on_disk = fs.stat(&path).ok();
-        changes.holds(fs, &path, &self.layout.transcripts())?;
-        let base = Base::open(fs, &path).ok()?;
-        let rows = std::mem::take(&mut changes.rows);
+        let on_disk = fs.stat(&self.layout.registry()).ok();
+        let (rows, rest) = read_proven(&self.layout, &mut changes)?;
         let mut registry = self.registry();
         let old = std::mem::replace(&mut registry.rows, rows);
         for (key, generation) in registry.folded.clone() {
             old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row));
         }
-        registry.rest = Some(Rest { base, learned: HashSet::new() });
-        registry.on_disk = on_disk;
+        (registry.rest, registry.on_disk) = (Some(rest), on_disk);
         Some(changes)
     }
 
@@ -228,8 +234,7 @@ impl Inner {
 
     /// Says whether anything is known that the registry's file does not say.
     pub(crate) fn has_unsaved(&self) -> bool {
-        let registry = self.registry();
-        !registry.folded.is_empty() || !registry.gone.is_empty() || registry.replace || registry.unsound
+        self.registry().has_unsaved()
     }
 
     /// Returns which rows were folded since the last save.
@@ -258,13 +263,11 @@ impl Inner {
     fn log_open_rows(&self) -> bool {
         let mut registry = self.registry();
         let unlogged = std::mem::take(&mut registry.unlogged);
-        let rows: Vec<_> =
-            unlogged.iter().filter_map(|(key, number)| registry.rows.get(key, *number).cloned()).collect();
+        let with_row = |(key, number)| Some((registry.rows.get(&key, number)?.clone(), key));
+        let open: Vec<_> = unlogged.into_iter().filter_map(with_row).collect();
         drop(registry);
-        let both = unlogged.iter().zip(&rows);
-        let lines =
-            changes::encode(both.flat_map(|((key, number), row)| [Line::Row(row), Line::Touched(key, *number)]));
-        self.log(&lines)
+        let both = open.iter().flat_map(|(row, key)| [Line::Row(row), Line::Touched(key, row.generation)]);
+        self.log(&changes::encode(both))
     }
 
     /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
@@ -276,7 +279,7 @@ impl Inner {
         let path = self.layout.registry();
         let saved = {
             let registry = self.registry();
-            if registry.folded.is_empty() && registry.gone.is_empty() && !registry.replace && !registry.unsound {
+            if !registry.has_unsaved() {
                 return Ok(());
             }
             registry.rows.clone()

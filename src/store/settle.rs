@@ -29,7 +29,7 @@ const LOG_BYTES: u64 = 8 << 20;
 /// What a row comes to, about.
 const ROW_BYTES: u64 = 400;
 /// Waited for another process's fold, at a close.
-const FOLD_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const FOLD_WAIT: Duration = Duration::from_secs(5);
 
 /// A fold that has begun.
 pub(crate) struct Fold {
@@ -68,9 +68,10 @@ impl Inner {
         let number = self.births.fetch_add(1, Ordering::AcqRel);
         let known = self.is_folder_known();
         let born = birth();
-        let folder = self.layout.fs.stat(&self.layout.transcripts());
-        let is_alone = self.births.load(Ordering::Acquire) == number.wrapping_add(1);
-        if let Some(stat) = folder.ok().filter(|_| known && is_alone) {
+        if known
+            && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts())
+            && self.births.load(Ordering::Acquire) == number.wrapping_add(1)
+        {
             self.log(&changes::encode([Line::Folder(ns(stat.changed_ns))]));
         }
         born
@@ -189,11 +190,6 @@ impl Inner {
             Some(fold) => self.end_fold(&fold, left),
             None => drop(self.layout.fs.remove(&self.layout.changes())),
         }
-    }
-
-    /// The settling of a close.
-    pub(crate) fn settle_for_good(&self, poisoned: &[SessionKey]) -> Result<(), Error> {
-        self.settle(poisoned, FOLD_WAIT)
     }
 
     /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started or was not closed, is
