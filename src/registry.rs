@@ -11,6 +11,7 @@
 
 pub(crate) mod base;
 pub(crate) mod changes;
+pub(crate) mod merge;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -286,15 +287,18 @@ impl Rows {
         self.0.get(&(key.clone(), generation)).map(|row| &**row)
     }
 
+    /// Returns the rows of a key's generations.
+    pub(crate) fn of(&self, key: &SessionKey) -> impl DoubleEndedIterator<Item = &Row> {
+        self.0.range((key.clone(), 0)..=(key.clone(), u64::MAX)).map(|(_, row)| &**row)
+    }
+
     pub(crate) fn newest(&self, key: &SessionKey) -> Option<&Row> {
-        let (first, last) = ((key.clone(), 0), (key.clone(), u64::MAX));
-        self.0.range(first..=last).next_back().map(|(_, row)| &**row)
+        self.of(key).next_back()
     }
 
     /// Returns the rows of a key's generations behind this one; none as a rule.
     pub(crate) fn behind(&self, key: &SessionKey, generation: u64) -> Vec<Row> {
-        let Some(next) = generation.checked_add(1) else { return Vec::new() };
-        self.0.range((key.clone(), next)..=(key.clone(), u64::MAX)).map(|(_, row)| Row::clone(row)).collect()
+        self.of(key).filter(|row| row.generation > generation).cloned().collect()
     }
 
     /// Returns all rows, by key and generation.

@@ -91,6 +91,40 @@ fn a_list_reads_no_transcript_and_a_session_only_its_own_row() {
 }
 
 #[test]
+fn a_close_copies_the_rows_that_nobody_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = options().open(folder.path()).unwrap();
+    (0..400).for_each(|number| drop(session(&made, number).append(numbered(number)).unwrap()));
+    made.close().unwrap();
+    let registry = folder.path().join("registry.jsonl");
+    for round in 0..8 {
+        let fs = FaultyFs::default();
+        let store = options().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+        append(&session(&store, 40 * round), 7);
+        match round % 4 {
+            1 => append(&store.session(format!("born {round}")).unwrap(), 8),
+            2 => session(&store, 40 * round + 1).reset("user").map(drop).unwrap(),
+            _ => {}
+        }
+        let before = fs.count(Op::Read, "registry.jsonl");
+        store.close().unwrap();
+        let reads = fs.count(Op::Read, "registry.jsonl") - before;
+        assert!(round % 4 == 3 || reads < 80, "{reads}");
+        if round % 4 == 3 {
+            let store = options().open(folder.path()).unwrap();
+            session(&store, 2 * round).delete(None, true).unwrap();
+            store.close().unwrap();
+        }
+        let saved = fs::read(&registry).unwrap();
+        assert_eq!(check(folder.path()), 0, "round {round}");
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(folder.path(), copy.path());
+        Store::open(copy.path()).unwrap().rebuild_index(RebuildOptions::new(), &Progress::default()).unwrap();
+        assert_eq!(fs::read(copy.path().join("registry.jsonl")).unwrap(), saved, "round {round}");
+    }
+}
+
+#[test]
 fn a_reader_that_stays_open_follows_whoever_folds_the_log() {
     let folder = made();
     let fs = FaultyFs::default();

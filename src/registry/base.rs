@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fs::{Fs, FsFile, OpenMode, read_from};
+use crate::fs::{Fs, FsFile, OpenMode, Stat, read_from};
 use crate::key::SessionKey;
 use crate::registry::{ROW_BYTES_MAX, Row};
+use crate::transcript::source::to_u64;
 
 /// Read at once: some rows.
 const BLOCK_BYTES: usize = 4096;
@@ -15,6 +16,7 @@ const BLOCK_BYTES: usize = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
     file: Arc<dyn FsFile>,
+    identity: (u64, u64),
     length_bytes: u64,
 }
 
@@ -25,11 +27,17 @@ struct Found {
     next: u64,
 }
 
+impl Found {
+    fn is_before(&self, key: &SessionKey) -> bool {
+        self.row.key.as_str() < key.as_str()
+    }
+}
+
 impl Base {
     pub(crate) fn open(fs: &dyn Fs, path: &Path) -> io::Result<Self> {
         let file: Arc<dyn FsFile> = fs.open(path, OpenMode::Read)?.into();
-        let length_bytes = file.stat()?.length_bytes;
-        Ok(Self { file, length_bytes })
+        let Stat { identity, length_bytes, .. } = file.stat()?;
+        Ok(Self { file, identity, length_bytes })
     }
 
     /// Says whether it is the same open file.
@@ -37,28 +45,58 @@ impl Base {
         Arc::ptr_eq(&self.file, &other.file)
     }
 
+    /// Says whether it is the file that had this `stat`.
+    pub(crate) fn was(&self, stat: &Stat) -> bool {
+        (self.identity, self.length_bytes) == (stat.identity, stat.length_bytes)
+    }
+
     pub(crate) fn file(&self) -> &dyn FsFile {
         &*self.file
     }
 
-    /// Returns the rows of a key, by binary search: the file is sorted. A line that is no row is an error of kind `InvalidData`.
+    pub(crate) fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    /// Returns the rows of a key. A line that is no row is an error of kind `InvalidData`, here and below.
     pub(crate) fn rows_of(&self, key: &SessionKey) -> io::Result<Vec<Row>> {
+        self.rows_at(self.between(key, 0, self.length_bytes)?, key).map(|(rows, _)| rows)
+    }
+
+    /// Returns the rows of a key that begin here, and where they end.
+    pub(crate) fn rows_at(&self, mut at: u64, key: &SessionKey) -> io::Result<(Vec<Row>, u64)> {
+        let mut rows = Vec::new();
+        while let Some(found) = self.line_at(at)?.filter(|found| found.row.key == key.as_str()) {
+            at = found.next;
+            rows.push(found.row);
+        }
+        Ok((rows, at))
+    }
+
+    /// Returns where the rows of a key begin, or would. `from` is where a line begins that is not behind them; the cost grows
+    /// with the distance from there: a read each time it doubles, and one each time that is halved again.
+    pub(crate) fn seek(&self, key: &SessionKey, mut from: u64) -> io::Result<u64> {
+        let (mut end, mut step) = (from, 0);
+        while let Some(found) = self.first_from(end)?.filter(|found| found.is_before(key)) {
+            from = found.next;
+            end = from.saturating_add(step).min(self.length_bytes);
+            step = step.saturating_mul(2).max(to_u64(BLOCK_BYTES));
+        }
+        self.between(key, from, end)
+    }
+
+    /// The same by binary search: the file is sorted.
+    fn between(&self, key: &SessionKey, mut from: u64, mut end: u64) -> io::Result<u64> {
         // A line begins at `from`; all before it are of smaller keys, those that begin at `end` or behind it are not.
-        let (mut from, mut end) = (0, self.length_bytes);
         while from < end {
             let middle = from.midpoint(end);
             match self.first_from(middle)?.filter(|found| found.start < end) {
-                Some(found) if found.row.key.as_str() < key.as_str() => from = found.next,
+                Some(found) if found.is_before(key) => from = found.next,
                 Some(found) if found.start == from => break,
                 _ => end = middle,
             }
         }
-        let mut rows = Vec::new();
-        while let Some(found) = self.line_at(from)?.filter(|found| found.row.key == key.as_str()) {
-            from = found.next;
-            rows.push(found.row);
-        }
-        Ok(rows)
+        Ok(from)
     }
 
     /// Returns the first line that begins at `offset` or behind it.
@@ -98,7 +136,7 @@ impl Base {
 }
 
 fn plus(offset: u64, bytes: usize) -> u64 {
-    offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
+    offset.saturating_add(to_u64(bytes))
 }
 
 #[cfg(all(test, not(shuttle)))]

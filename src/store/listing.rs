@@ -55,8 +55,9 @@ impl Inner {
         Some(Proven { touched: log.touched.clone(), newest_since })
     }
 
-    pub(crate) fn is_proven(&self) -> bool {
-        self.proven().is_some()
+    /// Returns since when all rows with an activity are in memory; `None` where nothing is proven.
+    pub(crate) fn newest_since(&self) -> Option<Timestamp> {
+        self.proven().map(|proven| proven.newest_since)
     }
 
     /// Says whether a row is what its transcript says. Costs a `stat` where that is proven but for the file's length, else two

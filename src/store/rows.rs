@@ -5,13 +5,16 @@
 //! for.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 
+use crate::atomic::TempFile;
 use crate::error::Error;
 use crate::fs::{IoContext as _, Stat};
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::registry::base::Base;
 use crate::registry::changes::{self, Changes, Line};
+use crate::registry::merge;
 use crate::registry::{RegistryState, Row, Rows};
 use crate::store::inner::Inner;
 use crate::sync::{MutexGuard, PoisonError};
@@ -67,6 +70,21 @@ impl Registry {
 
     fn has_unsaved(&self) -> bool {
         !self.folded.is_empty() || !self.gone.is_empty() || self.replace || self.unsound
+    }
+
+    /// Returns the keys of which the registry's file does not say what we do.
+    fn unsaved(&self) -> impl Iterator<Item = &SessionKey> {
+        self.folded.iter().map(|(key, _)| key).chain(self.gone.iter().map(|(key, ..)| key))
+    }
+
+    /// Notes what was saved. What was folded meanwhile waits for the next save.
+    fn note_saved(&mut self, saved: &Rows, stat: Stat) {
+        self.on_disk = Some(stat);
+        (self.replace, self.unsound) = (false, false);
+        let Self { rows, folded, unlogged, gone, .. } = self;
+        folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
+        unlogged.retain(|session| folded.contains(session));
+        gone.retain(|(key, generation, id)| saved.get(key, *generation).is_some_and(|row| row.id == *id));
     }
 
     /// Takes over rows from disk that we have not.
@@ -285,15 +303,42 @@ impl Inner {
             registry.rows.clone()
         };
         let stat = saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
-        let mut registry = self.registry();
-        registry.on_disk = Some(stat);
-        (registry.replace, registry.unsound) = (false, false);
-        // What was folded meanwhile waits for the next save.
-        let Registry { rows, folded, unlogged, gone, .. } = &mut *registry;
-        folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));
-        unlogged.retain(|session| folded.contains(session));
-        gone.retain(|(key, generation, id)| saved.get(key, *generation).is_some_and(|row| row.id == *id));
+        self.registry().note_saved(&saved, stat);
         Ok(())
+    }
+
+    /// Saves the rows over a registry that is proven to be as we know it: what is not in memory is copied, not read. `false` where
+    /// that is not to be had and they have to be saved whole.
+    pub(crate) fn save_merged(&self) -> Result<bool, Error> {
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        // All others in memory are as the registry has them: they were read from it, or stood on the log's first page.
+        let mut changed: BTreeSet<_> =
+            self.changes().iter().flat_map(Changes::news).map(|(key, _)| key.clone()).collect();
+        let (saved, base) = loop {
+            let registry = self.registry();
+            let Some(rest) = &registry.rest else { return Ok(false) };
+            let new: Vec<_> = registry.unsaved().filter(|key| !changed.contains(*key)).cloned().collect();
+            if new.is_empty() && changed.iter().all(|key| rest.learned.contains(key)) {
+                break (registry.rows.clone(), rest.base.clone());
+            }
+            drop(registry);
+            changed.extend(new);
+            changed.iter().try_for_each(|key| self.learn(key))?;
+        };
+        let (fs, path) = (&*self.layout.fs, self.layout.registry());
+        let temp = TempFile::create(fs, &path, self.layout.file_mode)?;
+        match merge::merge(&base, &changed, &saved, &*temp.file) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+            merged => merged.context("write", &temp.path)?,
+        }
+        let stat = temp.replace(&path)?.stat().context("stat", &path)?;
+        let merged = Base::open(fs, &path).context("open", &path)?;
+        let mut registry = self.registry();
+        registry.note_saved(&saved, stat);
+        if let Some(rest) = registry.rest.as_mut().filter(|rest| rest.base.is(&base) && merged.was(&stat)) {
+            rest.base = merged;
+        }
+        Ok(true)
     }
 
     /// Merges the file into our rows if somebody else replaced it.

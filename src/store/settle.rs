@@ -23,6 +23,8 @@ use crate::timestamp::Timestamp;
 
 /// Rows of the newest sessions that a new log begins with: a listing's first page.
 const NEWEST: usize = 100;
+/// With fewer the page is made anew, of all rows.
+const NEWEST_MIN: usize = 50;
 /// A log that outgrew this share of its registry, or this size where that is more, is folded in.
 const LOG_SHARE: u64 = 4;
 const LOG_BYTES: u64 = 8 << 20;
@@ -39,6 +41,8 @@ pub(crate) struct Fold {
     seen_bytes: u64,
     /// Time of the folder before the first look.
     folder_ns: i64,
+    /// All rows with an activity since then are in memory, if anybody says so.
+    newest_since: Option<Timestamp>,
 }
 
 impl Inner {
@@ -101,7 +105,7 @@ impl Inner {
         if let Some(mut log) = Changes::load(&**fs, &path) {
             self.take_logged(&mut log);
         }
-        Some(Fold { _lock: lock, old, seen_bytes, folder_ns })
+        Some(Fold { _lock: lock, old, seen_bytes, folder_ns, newest_since: None })
     }
 
     /// Ends a fold: the registry is saved, a new log takes the old one's place.
@@ -116,19 +120,31 @@ impl Inner {
         *self.changes() = Changes::load(fs, &path);
     }
 
-    fn replace_log(&self, fold: &Fold, left: &Left) -> Option<()> {
-        let (fs, path) = (&*self.layout.fs, self.layout.changes());
-        let mut newest = self.rows_in_memory(|row| !row.key.starts_with('~'));
-        let is_all = newest.len() <= NEWEST;
-        if !is_all {
+    /// Returns the rows that a new log begins with, and since when they are all there are. `None` where these can not be known.
+    fn newest_page(&self, fold: &Fold) -> Option<(Vec<Row>, Timestamp)> {
+        let mut since = fold.newest_since.filter(|_| !self.knows_all()).unwrap_or(epoch());
+        let newest_of =
+            |since| self.rows_in_memory(|row| !row.key.starts_with('~') && (row.updated >= since || since == epoch()));
+        let mut newest = if since == epoch() { Vec::new() } else { newest_of(since) };
+        if newest.len() < NEWEST_MIN {
+            // Nobody knows them, or too many of them were deleted.
+            self.learn_all().ok()?;
+            since = epoch();
+            newest = newest_of(since);
+        }
+        if newest.len() > NEWEST {
             newest.select_nth_unstable_by_key(NEWEST, |row| Reverse(row.updated));
             newest.truncate(NEWEST);
+            // Of those with the oldest's time some may be missing.
+            let oldest = newest.iter().map(|row| row.updated.unix_ms()).min()?;
+            since = Timestamp::from_unix_ms(oldest.saturating_add(1));
         }
-        let oldest = newest.iter().map(|row| row.updated).min();
-        // Of those with the oldest's time some may be missing.
-        let newest_since = oldest
-            .filter(|_| !is_all)
-            .map_or(epoch(), |oldest| Timestamp::from_unix_ms(oldest.unix_ms().saturating_add(1)));
+        Some((newest, since))
+    }
+
+    fn replace_log(&self, fold: &Fold, left: &Left) -> Option<()> {
+        let (fs, path) = (&*self.layout.fs, self.layout.changes());
+        let (newest, newest_since) = self.newest_page(fold)?;
         let touched = left.touched.iter().map(|(key, generation)| Line::Touched(key, *generation));
         let lines = newest.iter().map(Line::Row).chain(touched).chain([Line::Folder(fold.folder_ns)]);
         let temp = TempFile::create(fs, &path, self.layout.file_mode).ok()?;
@@ -153,14 +169,17 @@ impl Inner {
 
     /// Brings the registry up to date with all transcripts and saves it whole; the log is folded in.
     pub(crate) fn settle(&self, poisoned: &[SessionKey], wait: Duration) -> Result<(), Error> {
-        let fold = self.begin_fold(self.is_large(), wait);
-        if let Some(fold) = fold.as_ref().filter(|_| self.is_proven()) {
+        let mut fold = self.begin_fold(self.is_large(), wait);
+        if let Some((fold, newest_since)) = fold.as_mut().and_then(|fold| Some((fold, self.newest_since()?))) {
+            fold.newest_since = Some(newest_since);
             if !self.has_unsaved() && self.changes().as_ref().is_some_and(|log| log.news().next().is_none()) {
                 return Ok(());
             }
             let left = self.index_changed(poisoned)?;
-            self.replace_on_save();
-            self.save_whole()?;
+            if !self.save_merged()? {
+                self.replace_on_save();
+                self.save_whole()?;
+            }
             self.end_fold(fold, &left);
             return Ok(());
         }
