@@ -82,12 +82,34 @@ fn a_list_reads_no_transcript_and_a_session_only_its_own_row() {
     session(&store, 3).release().unwrap();
     assert_eq!(check(folder.path()), 0, "it was let go of");
     append(&store.session("born").unwrap(), 8);
+    assert_eq!(fs.count(Op::ReadDir, "transcripts"), 0, "nobody looks for generations of which nobody told");
     assert_eq!(check(folder.path()), 1);
     store.close().unwrap();
     assert_eq!(check(folder.path()), 0);
     let saved = fs::read(folder.path().join("registry.jsonl")).unwrap();
     Store::open(folder.path()).unwrap().rebuild_index(RebuildOptions::new(), &Progress::default()).unwrap();
     assert_eq!(fs::read(folder.path().join("registry.jsonl")).unwrap(), saved);
+}
+
+#[test]
+fn births_beside_each_other_are_told() {
+    let folder = made();
+    let fs = FaultyFs::default();
+    let store = options().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..8 {
+                    let born = store.session(format!("born {thread} {number}")).unwrap();
+                    append(&born, number);
+                    born.release().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs.count(Op::ReadDir, "transcripts"), 0);
+    assert_eq!(check(folder.path()), 0, "each told the folder's time, and let go of its session");
 }
 
 #[test]

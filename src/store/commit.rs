@@ -304,7 +304,7 @@ impl Lead<'_> {
         let records: Vec<_> = appends.iter().flat_map(Append::unwritten).collect();
         self.inner.touch(&self.slot.key, generation);
         let (layout, key) = (&self.inner.layout, &self.slot.key);
-        match self.inner.bear(|| Writer::give_birth(layout, lock, key, generation, &records, now)) {
+        match Writer::give_birth(self.inner, layout, lock, key, generation, &records, now) {
             Ok((writer, written)) => {
                 self.inner.fold(&self.slot.key, writer.row());
                 self.writer = Some(Box::new(writer));

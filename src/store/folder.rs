@@ -1,13 +1,14 @@
 //! Which generation of a key is the newest, without listing the folder for every append.
 //!
 //! The row answers when its file exists, does not end a generation, and the next number does not exist. Otherwise the
-//! folder does: listed when its time of change says so, but once a second at most, since with thousands of sessions being
+//! registry's log does while it is proven: nothing is in the folder that it was not told of. Otherwise the folder: listed when its time of change says so, but once a second at most, since with thousands of sessions being
 //! born every birth would list all of them. A list may so be older than a birth in another process; that is why the answer
 //! is probed upward from it, and why a birth never replaces a file and lists again when it finds one.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::fs::{FileKind, IoContext as _, PathError};
 use crate::key::SessionKey;
 use crate::layout::Layout;
@@ -30,29 +31,40 @@ struct Snapshot {
 const LIST_AGE_MAX: Duration = Duration::from_secs(1);
 
 impl Folder {
-    /// Returns the newest generation of `key`; `row` is the newest row of it.
+    /// Returns the newest generation of `key`; `row` is the newest row of it, `told` says what the log was told of.
     pub(crate) fn newest(
         &self,
         layout: &Layout,
         key: &SessionKey,
         row: Option<&Row>,
-    ) -> Result<Option<u64>, PathError> {
+        told: impl FnOnce() -> Result<Option<u64>, Error>,
+    ) -> Result<Option<u64>, Error> {
         if let Some(row) = row.filter(|row| row.state != SessionState::Closed)
             && exists(layout, key, row.generation)?
             && next(layout, key, row.generation)?.is_none()
         {
             return Ok(Some(row.generation));
         }
-        let mut newest = self.listed(layout, key)?;
-        if newest > 0 && !exists(layout, key, newest)? {
-            // Deleted since it was listed.
-            self.forget();
-            newest = self.listed(layout, key)?;
-        }
+        let mut newest = match told()? {
+            Some(told) if told == 0 || exists(layout, key, told)? => told,
+            // Deleted, or never born.
+            _ => self.newest_listed(layout, key)?,
+        };
         while let Some(next) = next(layout, key, newest)? {
             newest = next;
         }
         Ok(Some(newest).filter(|newest| *newest > 0))
+    }
+
+    /// Returns the newest generation in the folder, 0 if there is none.
+    fn newest_listed(&self, layout: &Layout, key: &SessionKey) -> Result<u64, PathError> {
+        let newest = self.listed(layout, key)?;
+        if newest == 0 || exists(layout, key, newest)? {
+            return Ok(newest);
+        }
+        // Deleted since it was listed.
+        self.forget();
+        self.listed(layout, key)
     }
 
     /// Returns the newest generation in a list of the folder, 0 if there is none.

@@ -46,8 +46,8 @@ pub(crate) struct Inner {
     pub(crate) changes: Mutex<Option<Changes>>,
     /// One save at a time.
     pub(crate) saving: Mutex<()>,
-    /// Births on their way: the folder changes by them.
-    pub(crate) births: AtomicU64,
+    /// One step at a time of those by which births change the folder.
+    pub(crate) births: Mutex<()>,
     slots: Mutex<HashMap<SessionKey, Weak<Slot>>>,
     /// Slots with an open or a poisoned writer.
     open: Mutex<Vec<Arc<Slot>>>,
@@ -93,7 +93,7 @@ impl Inner {
             registry: Mutex::new(registry),
             changes: Mutex::new(changes),
             saving: Mutex::new(()),
-            births: AtomicU64::new(0),
+            births: Mutex::default(),
             slots: Mutex::default(),
             open: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -157,7 +157,7 @@ impl Inner {
             found
         } else {
             let row = self.newest_row(key)?;
-            let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
+            let newest = self.folder.newest(&self.layout, key, row.as_ref(), || self.newest_told(key))?;
             self.check_newest(key, newest)?;
             newest
         };
@@ -257,7 +257,7 @@ impl Inner {
         .map_err(|error| lock_error(key, error))?;
         self.sync_root_once()?;
         let row = self.newest_row(key)?;
-        let newest = self.folder.newest(&self.layout, key, row.as_ref())?;
+        let newest = self.folder.newest(&self.layout, key, row.as_ref(), || self.newest_told(key))?;
         self.check_newest(key, newest)?;
         let opened = match newest {
             None => Opened::Absent(Unborn { generation: 1, lock, closed: None }),

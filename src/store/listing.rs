@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::index::{self, Indexed};
 use crate::key::{SessionKey, TranscriptName};
-use crate::registry::changes::Changes;
+use crate::registry::changes::{Changes, Proof};
 use crate::registry::{Row, epoch};
 use crate::store::Listed;
 use crate::store::folder;
 use crate::store::inner::Inner;
+use crate::sync::PoisonError;
 use crate::timestamp::Timestamp;
 
 /// What holds while the log's proof does.
@@ -41,9 +42,11 @@ struct Pass<'a> {
 }
 
 impl Inner {
-    /// Reads what the log has new, and says what follows from it; `None` where nothing is proven.
-    fn proven(&self) -> Option<Proven> {
+    /// Reads what the log has new, and looks at it; `None` where nothing is proven.
+    fn with_proof<T>(&self, look: impl FnOnce(&Changes, &Proof) -> T) -> Option<T> {
         let layout = &self.layout;
+        // Between a birth and its line in the log nothing seems proven.
+        let _no_birth = self.births.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = self.changes();
         let log = changes.as_mut()?;
         if !log.refresh(&*layout.fs, &layout.changes()) {
@@ -51,13 +54,25 @@ impl Inner {
             *log = self.reload()?;
         }
         self.take_logged(log);
-        let newest_since = log.holds(&*layout.fs, &layout.registry(), &layout.transcripts())?.newest_since;
-        Some(Proven { touched: log.touched.clone(), newest_since })
+        let proof = log.holds(&*layout.fs, &layout.registry(), &layout.transcripts())?;
+        Some(look(log, proof))
+    }
+
+    fn proven(&self) -> Option<Proven> {
+        self.with_proof(|log, proof| Proven { touched: log.touched.clone(), newest_since: proof.newest_since })
+    }
+
+    /// Returns the newest generation of a key of which anybody has told, 0 if there is none; `None` where nothing is proven.
+    pub(crate) fn newest_told(&self, key: &SessionKey) -> Result<Option<u64>, Error> {
+        let sessions = (key.clone(), 0)..=(key.clone(), u64::MAX);
+        let newest = |log: &Changes| log.touched.range(sessions).next_back().map_or(0, |(_, generation)| *generation);
+        let Some(touched) = self.with_proof(|log, _| newest(log)) else { return Ok(None) };
+        Ok(Some(self.newest_row(key)?.map_or(touched, |row| row.generation.max(touched))))
     }
 
     /// Returns since when all rows with an activity are in memory; `None` where nothing is proven.
     pub(crate) fn newest_since(&self) -> Option<Timestamp> {
-        self.proven().map(|proven| proven.newest_since)
+        self.with_proof(|_, proof| proof.newest_since)
     }
 
     /// Says whether a row is what its transcript says. Costs a `stat` where that is proven but for the file's length, else two

@@ -18,8 +18,9 @@ use crate::registry::changes::{self, Changes, Line, Proof, ns};
 use crate::registry::epoch;
 use crate::store::inner::Inner;
 use crate::store::listing::Left;
-use crate::sync::atomic::Ordering;
+use crate::sync::{Instant, PoisonError};
 use crate::timestamp::Timestamp;
+use crate::transcript::writer::Midwife;
 
 /// Rows of the newest sessions that a new log begins with: a listing's first page.
 const NEWEST: usize = 100;
@@ -30,8 +31,24 @@ const LOG_SHARE: u64 = 4;
 const LOG_BYTES: u64 = 8 << 20;
 /// What a row comes to, about.
 const ROW_BYTES: u64 = 400;
+/// A settling that looks at every transcript may take this share of the time.
+const SETTLE_SHARE: u32 = 100;
 /// Waited for another process's fold, at a close.
 pub(crate) const FOLD_WAIT: Duration = Duration::from_secs(5);
+
+impl Midwife for Inner {
+    /// Tells the log the folder's new time if this step is all that changed it. Of other processes' births at the same time
+    /// nobody could say so: they end the proof.
+    fn alone<T>(&self, step: impl FnOnce() -> T) -> T {
+        let _alone = self.births.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.is_folder_known();
+        let done = step();
+        if known && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts()) {
+            self.log(&changes::encode([Line::Folder(ns(stat.changed_ns))]));
+        }
+        done
+    }
+}
 
 /// A fold that has begun.
 pub(crate) struct Fold {
@@ -64,21 +81,6 @@ impl Inner {
     /// Tells the row of a session that is let go of. After its last change, under its lock.
     pub(crate) fn let_go(&self, row: &Row) {
         self.log(&changes::encode([Line::Row(row)]));
-    }
-
-    /// Has a file be born in the transcripts' folder, and tells the folder's new time if the birth is all that changed it. Of
-    /// births beside each other nobody could say so: they end the proof.
-    pub(crate) fn bear<T>(&self, birth: impl FnOnce() -> T) -> T {
-        let number = self.births.fetch_add(1, Ordering::AcqRel);
-        let known = self.is_folder_known();
-        let born = birth();
-        if known
-            && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts())
-            && self.births.load(Ordering::Acquire) == number.wrapping_add(1)
-        {
-            self.log(&changes::encode([Line::Folder(ns(stat.changed_ns))]));
-        }
-        born
     }
 
     fn is_folder_known(&self) -> bool {
@@ -211,18 +213,20 @@ impl Inner {
         }
     }
 
-    /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started or was not closed, is
-    /// settled once; so is a log that was appended to for long.
-    pub(crate) fn save_or_settle(&self, settled: &mut bool) -> Result<(), Error> {
-        let (has_log, is_large) = (self.changes().is_some(), self.is_large());
-        let has_outgrown = self.has_outgrown();
+    /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started, was not closed, or
+    /// something was done that no log is told of, is settled if that is due; so is a log that was appended to for long.
+    pub(crate) fn save_or_settle(&self, due: &mut Option<Instant>) -> Result<(), Error> {
+        let (has_outgrown, is_large) = (self.has_outgrown(), self.is_large());
         if has_outgrown && !is_large {
             // Another process's, with another idea of what is large; nobody is to pay for it for ever.
             self.layout.fs.remove(&self.layout.changes()).ok();
         }
-        if is_large && (has_outgrown || (!has_log && !*settled)) {
-            *settled = true;
-            return self.settle(&[], Duration::ZERO);
+        let started = Instant::now();
+        let is_due = due.is_none_or(|due| due <= started);
+        if is_large && (has_outgrown || (is_due && self.newest_since().is_none())) {
+            let settled = self.settle(&[], Duration::ZERO);
+            *due = started.elapsed().checked_mul(SETTLE_SHARE).and_then(|pause| Instant::now().checked_add(pause));
+            return settled;
         }
         self.save_registry()
     }

@@ -46,6 +46,11 @@ pub(crate) enum CommitError {
     Poisoned { in_doubt: Option<(u64, u64)>, source: PathError },
 }
 
+/// Does the two steps of a birth that change the transcripts' folder, each beside no other.
+pub(crate) trait Midwife {
+    fn alone<T>(&self, step: impl FnOnce() -> T) -> T;
+}
+
 /// The only writer of one transcript, and holder of its key's lock.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -114,6 +119,7 @@ impl Writer {
     /// Every record may claim that the one before it is durable: the claims become visible by the rename only, and that
     /// follows the fsync of them all.
     pub(crate) fn give_birth(
+        midwife: &impl Midwife,
         layout: &Layout,
         mut lock: Lock,
         key: &SessionKey,
@@ -136,10 +142,10 @@ impl Writer {
             fold_record(&mut row, to_u64(buffer.len()), &info, record);
             written.push(Written { seq: info.seq, crc: info.crc, offset });
         }
-        let temp = TempFile::create(&*layout.fs, &path, layout.file_mode).map_err(untouched)?;
+        let temp = midwife.alone(|| TempFile::create(&*layout.fs, &path, layout.file_mode)).map_err(untouched)?;
         write_all(&*temp.file, &buffer, 0).context("write", &temp.path).map_err(untouched)?;
         temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;
-        let file = temp.persist_new(&path).map_err(untouched)?;
+        let file = midwife.alone(|| temp.persist_new(&path)).map_err(untouched)?;
         // From here on a file is there: without the folder's fsync its name may or may not survive.
         let in_doubt = (row.last_seq > 0).then_some((1, row.last_seq));
         lock.doubt();
