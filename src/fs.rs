@@ -115,6 +115,17 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// The system's.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// The same without the times, which may be 0: what is asked of a file before every write to it.
+    ///
+    /// Linux (6.13 and later) gives a file whose times somebody looked at a new one with the next write, and its fdatasync pays
+    /// for that.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn look(&self, path: &Path) -> io::Result<Stat> {
+        self.stat(path)
+    }
     /// Lists the names in a folder, in no order; names that are not UTF-8 are left out, they are not ours.
     ///
     /// # Errors
@@ -273,27 +284,41 @@ fn is_unsupported(error: &io::Error) -> bool {
         })
 }
 
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // O_NONBLOCK: the open of a FIFO must not wait for a peer. It means nothing to a regular file.
+    // O_NOCTTY: nor may a terminal in the place of a file become that of a service.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    // O_NOATIME: a writer looks at its file between writes, and each look would have the inode written, too.
+    #[cfg(target_os = "linux")]
+    match options.custom_flags((flags | OFlags::NOATIME).bits().cast_signed()).open(path) {
+        // The owner's privilege.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {}
+        opened => return opened,
+    }
+    options.custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 impl Fs for OsFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
         use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
         let mut options = OpenOptions::new();
         options.read(true);
-        // O_NONBLOCK: the open of a FIFO must not wait for a peer. It means nothing to a regular file.
-        // O_NOCTTY: nor may a terminal in the place of a file become that of a service.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        options.custom_flags(flags.bits().cast_signed());
         let (created_mode, file) = match mode {
-            OpenMode::Read => (None, options.open(path)?),
-            OpenMode::Write => (None, options.write(true).open(path)?),
-            OpenMode::Append => (None, options.append(true).open(path)?),
-            OpenMode::CreateNew { mode } => (Some(mode), options.write(true).create_new(true).mode(mode).open(path)?),
+            OpenMode::Read => (None, open_file(&mut options, path)?),
+            OpenMode::Write => (None, open_file(options.write(true), path)?),
+            OpenMode::Append => (None, open_file(options.append(true), path)?),
+            OpenMode::CreateNew { mode } => {
+                (Some(mode), open_file(options.write(true).create_new(true).mode(mode), path)?)
+            }
             OpenMode::Create { mode } => loop {
-                match options.clone().write(true).create_new(true).mode(mode).open(path) {
+                match open_file(options.clone().write(true).create_new(true).mode(mode), path) {
                     Ok(file) => break (Some(mode), file),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(error),
                 }
-                match options.clone().write(true).open(path) {
+                match open_file(options.clone().write(true), path) {
                     Ok(file) => break (None, file),
                     // Removed between the two.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -313,6 +338,31 @@ impl Fs for OsFs {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         std::fs::symlink_metadata(path).map(|metadata| stat_of(&metadata))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn look(&self, path: &Path) -> io::Result<Stat> {
+        use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, makedev, statx};
+        let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE;
+        let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted) {
+            Ok(found) if StatxFlags::from_bits_retain(found.stx_mask).contains(wanted) => found,
+            // An old kernel, or a container that knows no such call.
+            Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => return self.stat(path),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Stat {
+            kind: match FileType::from_raw_mode(found.stx_mode.into()) {
+                FileType::RegularFile => FileKind::Regular,
+                FileType::Directory => FileKind::Directory,
+                _ => FileKind::Other,
+            },
+            length_bytes: found.stx_size,
+            identity: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+            link_count: found.stx_nlink.into(),
+            mode: u32::from(found.stx_mode) & 0o7777,
+            modified_ns: 0,
+            changed_ns: 0,
+        })
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {

@@ -70,7 +70,9 @@ pub(crate) enum LockError {
 pub(crate) struct Lock {
     fs: std::sync::Arc<dyn Fs>,
     path: PathBuf,
-    file: Box<dyn FsFile>,
+    /// Locked while it is open.
+    _file: Box<dyn FsFile>,
+    identity: (u64, u64),
     /// Its file was there already: something of an earlier owner may be in doubt.
     left_behind: bool,
     /// Something of ours is not known to be durable.
@@ -155,7 +157,7 @@ impl Lock {
             file.set_len(0).and_then(|()| file.write_at(&text, 0)).ok();
         }
         let (fs, path) = (std::sync::Arc::clone(fs), path.to_owned());
-        Ok(Attempt::Locked(Self { fs, path, file, left_behind, in_doubt: false }))
+        Ok(Attempt::Locked(Self { fs, path, _file: file, identity: ours.identity, left_behind, in_doubt: false }))
     }
 
     /// Something is about to be written: who goes from here on, by an error or a panic, leaves the lock file behind.
@@ -185,8 +187,8 @@ impl Lock {
     /// Says whether the lock still excludes others: whoever finds another file under its name, or none and makes a new one,
     /// locks that. A link count would not tell, since the file may have got a second name.
     pub(crate) fn is_held(&self) -> Result<bool, PathError> {
-        match self.fs.stat(&self.path) {
-            Ok(named) => Ok(named.identity == self.file.stat().context("stat lock", &self.path)?.identity),
+        match self.fs.look(&self.path) {
+            Ok(named) => Ok(named.identity == self.identity),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error).context("stat lock", &self.path),
         }

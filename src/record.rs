@@ -208,13 +208,12 @@ fn normalise(text: &str) -> Result<Cow<'_, str>, RecordError> {
     serde_json::from_str::<serde::de::IgnoredAny>(text)
         .map_err(|error| RecordError::NotJson { reason: error.to_string() })?;
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    let (mut depth, mut in_string, mut escaped, mut dropped) = (0_usize, false, false, false);
-    for byte in text.bytes() {
+    let (mut depth, mut dropped) = (0_usize, false);
+    let mut rest = text.as_bytes();
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'"' => rest = behind_string(behind),
             b'{' | b'[' => {
                 depth = depth.saturating_add(1);
                 if depth > NESTING_MAX {
@@ -232,6 +231,18 @@ fn normalise(text: &str) -> Result<Cow<'_, str>, RecordError> {
     } else {
         Ok(Cow::Borrowed(text))
     }
+}
+
+/// Returns what is behind a valid string that has just begun. Most of a body is strings.
+fn behind_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let is_escape = rest.get(at) == Some(&b'\\');
+        rest = rest.get(at.saturating_add(1 + usize::from(is_escape))..).unwrap_or_default();
+        if !is_escape {
+            return rest;
+        }
+    }
+    &[]
 }
 
 /// One record of a transcript, as it was appended.

@@ -359,7 +359,7 @@ impl Writer {
         if self.poisoned {
             return Err(self.poison(self.row.last_seq, std::io::Error::other("an earlier failure")));
         }
-        let named = self.layout.fs.stat(&self.path);
+        let named = self.layout.fs.look(&self.path);
         let problem = match &named {
             Err(_) => Some("the transcript can not be found any more"),
             Ok(stat) if stat.identity != self.identity => Some("the transcript was replaced by another file"),

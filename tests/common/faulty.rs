@@ -141,6 +141,10 @@ impl Fs for FaultyFs {
         OsFs.stat(path)
     }
 
+    fn look(&self, path: &Path) -> io::Result<Stat> {
+        OsFs.look(path)
+    }
+
     fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
         self.run(Op::ReadDir, path, || OsFs.read_dir(path))
     }

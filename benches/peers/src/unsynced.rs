@@ -15,6 +15,9 @@ impl Fs for Unsynced {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         OsFs.stat(path)
     }
+    fn look(&self, path: &Path) -> io::Result<Stat> {
+        OsFs.look(path)
+    }
     fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
         OsFs.read_dir(path)
     }
