@@ -13,6 +13,7 @@ use crate::store::job::{Again, Decide, Done, Job, TurnChange, TurnId};
 use crate::store::slot::{Held, Kept, Slot};
 use crate::store::waiter::{Answer, Waiter};
 use crate::timestamp::Timestamp;
+use crate::transcript::padding::Heat;
 use crate::transcript::writer::{CommitError, Writer, Written};
 
 /// Who waits for a job, and what keeps the store open for it.
@@ -29,6 +30,8 @@ pub(crate) struct Lead<'a> {
     /// The turn as it is, and as this leader found it.
     turn: Option<TurnId>,
     found_turn: Option<TurnId>,
+    /// Of the last writer.
+    heat: Option<Heat>,
     /// In the order of the jobs, and of their answers; none for a job of the leader's own.
     waiters: Vec<Waiting>,
     answers: Vec<Option<Answer>>,
@@ -38,10 +41,10 @@ pub(crate) struct Lead<'a> {
 
 impl<'a> Lead<'a> {
     pub(crate) fn new(slot: &'a Slot, inner: &'a Inner, held: Held, waiters: Vec<Waiting>) -> Self {
-        let Held { writer, poisoned, turn } = held;
+        let Held { writer, poisoned, turn, heat } = held;
         let found_poisoned = poisoned.is_some();
         let (answers, finished) = (Vec::new(), false);
-        Self { slot, inner, writer, poisoned, found_poisoned, turn, found_turn: turn, waiters, answers, finished }
+        Self { slot, inner, writer, poisoned, found_poisoned, turn, found_turn: turn, heat, waiters, answers, finished }
     }
 
     /// Does a job of the leader's own.
@@ -66,7 +69,8 @@ impl Drop for Lead<'_> {
             self.writer = None;
         }
         let fallback = self.poisoned.clone().unwrap_or(Error::Closed);
-        let held = Held { writer: self.writer.take(), poisoned: self.poisoned.take(), turn: self.turn };
+        let held =
+            Held { writer: self.writer.take(), poisoned: self.poisoned.take(), turn: self.turn, heat: self.heat };
         // The next leader begins while those of this commit are answered.
         self.slot.hand_on(self.inner, held, self.found_poisoned, self.found_turn);
         let mut answers = std::mem::take(&mut self.answers).into_iter();
@@ -284,6 +288,9 @@ impl Lead<'_> {
             Opened::Absent(unborn) => return Ok(Some(unborn)),
             Opened::Writer(writer, mark) => (writer, mark),
         };
+        if let Some(heat) = self.heat {
+            writer.set_heat(heat);
+        }
         if let Some(mark) = mark {
             writer.commit(&[&NewRecord::mark(&mark)], true, now).map_err(|error| self.failed(error))?;
         }
@@ -354,6 +361,7 @@ impl Lead<'_> {
         }
         self.cut_padding()?;
         if let Some(writer) = self.writer.take() {
+            self.heat = Some(writer.heat());
             self.inner.fold(&self.slot.key, writer.row());
             self.inner.let_go(writer.row());
         }

@@ -116,7 +116,7 @@ impl Options {
     }
 
     /// Sets after how many durable commits in quick succession a session's transcript is padded ahead with tabs, which later
-    /// commits overwrite, and by how many bytes at most, 1 MiB being the most there is; 16 commits and 256 KiB by default, never with 0 bytes. On a file system
+    /// commits overwrite, and by how many bytes at most, 1 MiB being the most there is; 16 commits and 64 KiB by default, never with 0 bytes. On a file system
     /// with a journal an append then costs one flush of the disk instead of two. The padding is cut when the session goes idle
     /// or is closed.
     pub fn padding(mut self, after_commits: u32, bytes_max: u64) -> Self {

@@ -19,6 +19,7 @@ use crate::store::job::{Decide, Done, Job, TurnId};
 use crate::store::waiter::{Answer, Called, Waiter};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::transcript::padding::Heat;
 use crate::transcript::writer::Writer;
 
 /// One key of a store, open for writing or not.
@@ -42,6 +43,8 @@ struct State {
     poisoned: Option<Error>,
     /// The turn that this process runs: as long as it does, the session is not let go of.
     turn: Option<TurnId>,
+    /// Of the last writer.
+    heat: Option<Heat>,
 }
 
 /// A job that waits for a leader.
@@ -74,6 +77,7 @@ pub(crate) struct Held {
     pub(crate) writer: Option<Box<Writer>>,
     pub(crate) poisoned: Option<Error>,
     pub(crate) turn: Option<TurnId>,
+    pub(crate) heat: Option<Heat>,
 }
 
 impl Slot {
@@ -220,6 +224,7 @@ impl Slot {
         state.durable = held.writer.as_ref().map(|writer| (writer.row().generation, writer.durable_seq()));
         state.unsynced = held.writer.as_ref().map_or(0, |writer| writer.unsynced());
         state.writer = held.writer;
+        state.heat = held.heat;
         // A reopen takes the verdict away also while a leader goes on to tell it: it must not come back with the leader.
         let reopened = found_poisoned && state.poisoned.is_none();
         state.poisoned = held.poisoned.filter(|_| !reopened);
@@ -247,6 +252,6 @@ impl State {
     /// Begins to lead.
     fn hold(&mut self) -> Held {
         self.led = true;
-        Held { writer: self.writer.take(), poisoned: self.poisoned.clone(), turn: self.turn }
+        Held { writer: self.writer.take(), poisoned: self.poisoned.clone(), turn: self.turn, heat: self.heat }
     }
 }

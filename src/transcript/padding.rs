@@ -10,15 +10,17 @@ use crate::layout::Padding;
 
 /// A commit that follows the one before after less than this is one of a burst.
 const BURST_GAP_MS: i64 = 250;
-pub(crate) const DEFAULT: Padding = Padding { after_commits: 16, bytes_max: 256 << 10 };
+/// With 256 KiB, 64 sessions that begin a burst together write more padding in it than records; one alone gains nothing by it.
+pub(crate) const DEFAULT: Padding = Padding { after_commits: 16, bytes_max: 64 << 10 };
 /// Of the commits in bursts so many times those are remembered: how slowly a session cools.
 const MEMORY: u32 = 4;
 /// Padding laid by the first commit of a hot session that finds none left, by the second, and so on; then as much as allowed.
 const STEPS_BYTES: [u64; 3] = [4 << 10, 16 << 10, 64 << 10];
 const PAGE_BYTES: u64 = 4096;
 
-/// What is known of a session's habits.
-#[derive(Debug)]
+/// What is known of a session's habits. It outlives the writer: agents commit in bursts, and between two of them the session is let
+/// go of.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Heat {
     limits: Padding,
     commits: u32,
@@ -64,7 +66,12 @@ impl Heat {
         self.commits >= self.limits.after_commits
     }
 
-    /// No more padding for now: there was no room for it, or it was cut.
+    /// The padding was cut: the next begins small.
+    pub(crate) fn rest(&mut self) {
+        self.steps = 0;
+    }
+
+    /// No more padding for now: there was no room for it.
     pub(crate) fn cool(&mut self) {
         (self.commits, self.steps) = (0, 0);
     }
@@ -85,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_hot_session_is_padded_further_each_time_and_cools() {
-        let mut heat = Heat::new(DEFAULT);
+        let mut heat = Heat::new(Padding { bytes_max: 256 << 10, ..DEFAULT });
         for now_ms in 1_000_000..1_000_017 {
             assert_eq!(heat.lay(5000), 5000);
             heat.note(now_ms);
@@ -104,6 +111,9 @@ mod tests {
             (0..6).for_each(|commit| heat.note(1_000_000 + burst * 1500 + commit * 20));
         }
         assert!(heat.lay(5000) > 5000);
+        assert!(heat.lay(5000) > 8192);
+        heat.rest();
+        assert_eq!(heat.lay(5000), 8192);
         heat.cool();
         assert_eq!(heat.lay(5000), 5000);
     }

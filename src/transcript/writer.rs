@@ -165,6 +165,15 @@ impl Writer {
         &self.row
     }
 
+    pub(crate) fn heat(&self) -> Heat {
+        self.heat
+    }
+
+    /// Takes over what an earlier writer of the session knew of its habits.
+    pub(crate) fn set_heat(&mut self, heat: Heat) {
+        self.heat = heat;
+    }
+
     pub(crate) fn is_padded(&self) -> bool {
         self.file_end > self.row.length_bytes
     }
@@ -297,7 +306,7 @@ impl Writer {
                 self.file_end = self.row.length_bytes;
             }
         }
-        self.heat.cool();
+        self.heat.rest();
         Ok(())
     }
 
