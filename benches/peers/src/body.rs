@@ -42,3 +42,9 @@ pub(crate) fn body(n: usize) -> &'static Body {
 pub(crate) fn mean_bytes() -> usize {
     BODIES.iter().map(|body| body.json.len()).sum::<usize>() / BODIES.len()
 }
+
+/// The same without the two longest.
+pub(crate) fn short_chat(n: usize) -> &'static Body {
+    let bodies: &'static [Body] = &BODIES;
+    &bodies[n * 3 % (bodies.len() - 2)]
+}

@@ -13,15 +13,15 @@ mod verify;
 use clap::ValueEnum;
 
 use crate::bench::Bench;
-use crate::stores::Shape;
+use crate::stores::{Bodies, Shape};
 
 pub(crate) use memory::{Child, child};
 
 /// The stores that several rows share.
-const FEW: Shape = Shape { sessions: 10, records: 20, chat: false };
-const MIDDLE: Shape = Shape { sessions: 10_000, records: 20, chat: false };
-const MANY: Shape = Shape { sessions: 100_000, records: 20, chat: false };
-const LARGE: Shape = Shape { sessions: 1_000_000, records: 2, chat: false };
+const FEW: Shape = Shape { sessions: 10, records: 20, bodies: Bodies::Short };
+const MIDDLE: Shape = Shape { sessions: 10_000, records: 20, bodies: Bodies::Short };
+const MANY: Shape = Shape { sessions: 100_000, records: 20, bodies: Bodies::Short };
+const LARGE: Shape = Shape { sessions: 1_000_000, records: 2, bodies: Bodies::Short };
 
 impl Shape {
     /// Few sessions, where figures mean nothing.

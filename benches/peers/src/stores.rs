@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use sesslog::{Listed, NewRecord, Options, Store};
 
 use crate::bench::{Bench, settle};
-use crate::body::{body, mean_bytes};
+use crate::body::{body, mean_bytes, short_chat};
 use crate::peers::sqlite;
 use crate::unsynced::Unsynced;
 
@@ -20,8 +20,18 @@ use crate::unsynced::Unsynced;
 pub(crate) struct Shape {
     pub(crate) sessions: usize,
     pub(crate) records: usize,
-    /// Chat bodies of 200 bytes to 16 KiB, or short ones where there are many.
-    pub(crate) chat: bool,
+    pub(crate) bodies: Bodies,
+}
+
+/// What its records hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// A line of text, where there are many.
+    Short,
+    /// Chat records of 200 bytes to 3 KiB, 1.2 KiB at the mean.
+    Kilobyte,
+    /// Chat records of 200 bytes to 16 KiB.
+    Chat,
 }
 
 /// A store and its twin.
@@ -41,19 +51,26 @@ const TWIN: &str = "
 
 impl Shape {
     fn name(self) -> String {
-        format!("{}x{}{}", self.sessions, self.records, if self.chat { "-chat" } else { "" })
+        let bodies = match self.bodies {
+            Bodies::Short => "",
+            Bodies::Kilobyte => "-kilobyte",
+            Bodies::Chat => "-chat",
+        };
+        format!("{}x{}{bodies}", self.sessions, self.records)
     }
 
     /// Returns the shape of a store of chats of about that size.
     pub(crate) fn of_bytes(sessions: usize, gib: f64) -> Self {
         let bytes = gib * f64::from(1_u32 << 30) / sessions as f64;
         let records = (bytes / (mean_bytes() + 135) as f64).ceil() as usize;
-        Self { sessions, records, chat: true }
+        Self { sessions, records, bodies: Bodies::Chat }
     }
 
     fn body(self, session: usize, record: usize) -> String {
-        if self.chat {
-            return body(session + record).json.clone();
+        match self.bodies {
+            Bodies::Short => {}
+            Bodies::Kilobyte => return short_chat(session + record).json.clone(),
+            Bodies::Chat => return body(session + record).json.clone(),
         }
         let role = if record.is_multiple_of(2) { "user" } else { "assistant" };
         format!(r#"{{"role":"{role}","content":"message {record} of session {session}, a short one"}}"#)

@@ -14,9 +14,9 @@ use crate::body::{Body, body};
 use crate::peers::Peer;
 use crate::report::{Table, seconds};
 use crate::stats::Latencies;
-use crate::stores::{IndexEntry, Shape, build_store, entry, key};
+use crate::stores::{Bodies, IndexEntry, Shape, build_store, entry, key};
 
-const SESSIONS: Shape = Shape { sessions: 3000, records: 2, chat: false };
+const SESSIONS: Shape = Shape { sessions: 3000, records: 2, bodies: Bodies::Short };
 const WRITERS: usize = 98;
 /// Between two appends of a writer: so that the time of an append is its own, and not that of waiting for a processor.
 const PAUSE: Duration = Duration::from_millis(50);
