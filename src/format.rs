@@ -73,3 +73,9 @@ const _: () = assert!(HEAD_BYTES_MAX > 120 + 3 * 20 + KIND_BYTES_MAX + 6 * ID_BY
 pub const fn is_padding(byte: u8) -> bool {
     byte == b'\t' || byte == 0
 }
+
+/// Returns a count of bytes as offsets are counted.
+pub(crate) fn to_u64(count: usize) -> u64 {
+    // `usize` has at most 64 bits on every platform of Rust.
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

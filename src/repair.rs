@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::atomic::TempFile;
 use crate::damage::{Defect, Gap, TailState};
 use crate::error::Error;
+use crate::format::to_u64;
 use crate::frame::Crc;
 use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, Parent};
@@ -22,7 +23,7 @@ use crate::store::inner::Inner;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::recover::keep_aside;
 use crate::transcript::scan::{Step, Walk};
-use crate::transcript::source::{Line, Source, to_u64};
+use crate::transcript::source::{Line, Source};
 use crate::transcript::whole::NewFile;
 
 /// What a repair did, or with `dry_run` would do.

@@ -1,13 +1,18 @@
 //! Rows of a large registry, looked up in the file: nobody who wants one session reads a million.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
+use crate::format::{FRAME_TAIL_BYTES, to_u64};
+use crate::frame::{self, Crc};
 use crate::fs::{Fs, FsFile, OpenMode, Stat, read_from};
 use crate::key::SessionKey;
 use crate::registry::{ROW_BYTES_MAX, Row};
-use crate::transcript::source::to_u64;
 
 /// Read at once: some rows.
 const BLOCK_BYTES: usize = 4096;
@@ -22,14 +27,33 @@ pub(crate) struct Base {
 
 /// A line, where it begins and where the next does.
 struct Found {
-    row: Row,
+    line: Vec<u8>,
     start: u64,
     next: u64,
 }
 
+/// What the search wants to know of a row.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+}
+
 impl Found {
-    fn is_before(&self, key: &SessionKey) -> bool {
-        self.row.key.as_str() < key.as_str()
+    fn is_before(&self, key: &SessionKey) -> io::Result<bool> {
+        self.compare(key).map(Ordering::is_lt)
+    }
+
+    /// Compares the row's key with this one.
+    fn compare(&self, key: &SessionKey) -> io::Result<Ordering> {
+        let (head, _) = frame::decode(&self.line, Crc::ZERO).map_err(|_| io::ErrorKind::InvalidData)?;
+        let end = self.line.len().saturating_sub(FRAME_TAIL_BYTES);
+        let named: Named<'_> = serde_json::from_slice(self.line.get(head.body_start..end).unwrap_or_default())?;
+        Ok(named.key.as_ref().cmp(key.as_str()))
+    }
+
+    fn row(&self) -> io::Result<Row> {
+        Row::decode(&self.line).map(|(_, row)| row).ok_or(io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -66,9 +90,12 @@ impl Base {
     /// Returns the rows of a key that begin here, and where they end.
     pub(crate) fn rows_at(&self, mut at: u64, key: &SessionKey) -> io::Result<(Vec<Row>, u64)> {
         let mut rows = Vec::new();
-        while let Some(found) = self.line_at(at)?.filter(|found| found.row.key == key.as_str()) {
+        while let Some(found) = self.line_at(at, &[])? {
+            if found.compare(key)?.is_ne() {
+                break;
+            }
             at = found.next;
-            rows.push(found.row);
+            rows.push(found.row()?);
         }
         Ok((rows, at))
     }
@@ -77,7 +104,10 @@ impl Base {
     /// with the distance from there: a read each time it doubles, and one each time that is halved again.
     pub(crate) fn seek(&self, key: &SessionKey, mut from: u64) -> io::Result<u64> {
         let (mut end, mut step) = (from, 0);
-        while let Some(found) = self.first_from(end)?.filter(|found| found.is_before(key)) {
+        while let Some(found) = self.first_from(end)? {
+            if !found.is_before(key)? {
+                break;
+            }
             from = found.next;
             end = from.saturating_add(step).min(self.length_bytes);
             step = step.saturating_mul(2).max(to_u64(BLOCK_BYTES));
@@ -91,7 +121,7 @@ impl Base {
         while from < end {
             let middle = from.midpoint(end);
             match self.first_from(middle)?.filter(|found| found.start < end) {
-                Some(found) if found.is_before(key) => from = found.next,
+                Some(found) if found.is_before(key)? => from = found.next,
                 Some(found) if found.start == from => break,
                 _ => end = middle,
             }
@@ -101,11 +131,12 @@ impl Base {
 
     /// Returns the first line that begins at `offset` or behind it.
     fn first_from(&self, offset: u64) -> io::Result<Option<Found>> {
-        let Some(mut at) = offset.checked_sub(1) else { return self.line_at(0) };
+        let Some(mut at) = offset.checked_sub(1) else { return self.line_at(0, &[]) };
         loop {
             let block = read_from(&*self.file, at, BLOCK_BYTES)?;
             if let Some(newline) = memchr::memchr(b'\n', &block) {
-                return self.line_at(plus(plus(at, newline), 1));
+                let start = newline.saturating_add(1);
+                return self.line_at(plus(at, start), block.get(start..).unwrap_or_default());
             }
             if block.is_empty() {
                 return Ok(None);
@@ -114,18 +145,24 @@ impl Base {
         }
     }
 
-    /// Reads the line that begins here; `None` at the end.
-    fn line_at(&self, start: u64) -> io::Result<Option<Found>> {
+    /// Returns the line that begins here, where `held` was read already; `None` at the end.
+    fn line_at(&self, start: u64, held: &[u8]) -> io::Result<Option<Found>> {
         if start >= self.length_bytes {
             return Ok(None);
+        }
+        let found = |bytes: &[u8]| {
+            let length = memchr::memchr(b'\n', bytes)?;
+            let line = bytes.get(..length).unwrap_or_default().to_vec();
+            Some(Found { line, start, next: plus(plus(start, length), 1) })
+        };
+        if let Some(found) = found(held) {
+            return Ok(Some(found));
         }
         let mut wanted = BLOCK_BYTES;
         loop {
             let block = read_from(&*self.file, start, wanted)?;
-            if let Some(newline) = memchr::memchr(b'\n', &block) {
-                let decoded = Row::decode(block.get(..newline).unwrap_or_default());
-                let (_, row) = decoded.ok_or(io::ErrorKind::InvalidData)?;
-                return Ok(Some(Found { row, start, next: plus(plus(start, newline), 1) }));
+            if let Some(found) = found(&block) {
+                return Ok(Some(found));
             }
             if block.len() < wanted || wanted > ROW_BYTES_MAX {
                 return Err(io::ErrorKind::InvalidData.into());

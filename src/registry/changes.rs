@@ -16,7 +16,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::format::{FRAME_TAIL_BYTES, KIND_FOLDER, KIND_PROOF, KIND_TOUCHED};
-use crate::frame::{self, Content, Crc, Place};
+use crate::frame::{self, Content, Crc, Head, Place};
 use crate::fs::{Fs, FsFile, OpenMode, Stat, read_from};
 use crate::key::SessionKey;
 use crate::registry::{Row, Rows, epoch};
@@ -53,10 +53,12 @@ struct Folder {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) rows: Rows,
+    /// Lines of the rows that are in the registry, too: who asks for one session never looks at them.
+    page: Vec<u8>,
     /// Sessions whose rows say nothing now.
     pub(crate) touched: BTreeSet<(SessionKey, u64)>,
-    /// Of which sessions there are rows, in the order of the lines.
-    logged: Vec<(SessionKey, u64)>,
+    /// Sessions of which there are rows behind that page.
+    logged: BTreeSet<(SessionKey, u64)>,
     proof: Option<Proof>,
     folder_ns: Option<i64>,
     /// Some line is none.
@@ -136,6 +138,19 @@ pub(crate) fn append(fs: &dyn Fs, path: &Path, lines: &[u8]) -> io::Result<bool>
     }
 }
 
+/// Returns how many rows a new log begins with, once it has its proof.
+fn saved_rows(log: &[u8]) -> usize {
+    let proof = log.split(|byte| *byte == b'\n').find_map(|line| {
+        let head = frame::decode_head(line).ok().filter(|head| head.kind == KIND_PROOF)?;
+        serde_json::from_slice::<Proof>(body_of(&head, line)?).ok()
+    });
+    proof.map_or(0, |proof| proof.saved_rows)
+}
+
+fn body_of<'a>(head: &Head<'_>, line: &'a [u8]) -> Option<&'a [u8]> {
+    line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)
+}
+
 impl Changes {
     /// Reads the log; `None` if there is none or it can not be read: nobody believes it then.
     pub(crate) fn load(fs: &dyn Fs, path: &Path) -> Option<Self> {
@@ -163,12 +178,27 @@ impl Changes {
             file.settle();
             new = self.read_behind(file)?;
         }
+        let mut page_rows = if self.read_bytes == 0 { saved_rows(&new) } else { 0 };
         for line in new.split_inclusive(|byte| *byte == b'\n') {
-            let taken = line.strip_suffix(b"\n").and_then(|line| self.take(line));
+            let taken = line.strip_suffix(b"\n").and_then(|text| {
+                if page_rows == 0 {
+                    return self.take(text);
+                }
+                page_rows = page_rows.saturating_sub(1);
+                self.page.extend_from_slice(line);
+                frame::check(text, Crc::ZERO).ok().map(drop)
+            });
             self.broken |= taken.is_none();
         }
         self.read_bytes = self.read_bytes.saturating_add(u64::try_from(new.len()).unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// Takes the rows of the log's first page to the others.
+    pub(crate) fn take_page(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        let rows = page.split(|byte| *byte == b'\n').filter_map(Row::decode);
+        rows.for_each(|(_, row)| self.rows.put_later(&row));
     }
 
     fn read_behind(&self, file: &dyn FsFile) -> io::Result<Vec<u8>> {
@@ -184,13 +214,13 @@ impl Changes {
         if let Some((_, row)) = Row::decode(line) {
             let session = (SessionKey::new(&row.key).ok()?, row.generation);
             self.touched.remove(&session);
-            self.logged.push(session);
+            self.logged.insert(session);
             // A row that somebody logged of a session that he let go of meanwhile is not the later one.
             self.rows.put_later(&row);
             return Some(());
         }
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
-        let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
+        let body = body_of(&head, line)?;
         match head.kind {
             KIND_TOUCHED => {
                 let Touched { key, generation } = serde_json::from_slice(body).ok()?;
@@ -220,7 +250,6 @@ impl Changes {
 
     /// Returns the sessions of which the log may know more than the registry.
     pub(crate) fn news(&self) -> impl Iterator<Item = &(SessionKey, u64)> {
-        let saved_rows = self.proof.as_ref().map_or(0, |proof| proof.saved_rows);
-        self.logged.iter().skip(saved_rows).chain(&self.touched)
+        self.logged.iter().chain(&self.touched)
     }
 }

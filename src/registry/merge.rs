@@ -4,13 +4,12 @@
 
 use std::io;
 
-use crate::format::FRAME_TAIL_BYTES;
+use crate::format::{FRAME_TAIL_BYTES, to_u64};
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{FsFile, read_from, write_all};
 use crate::key::SessionKey;
 use crate::registry::base::Base;
 use crate::registry::{ROW_BYTES_MAX, Rows};
-use crate::transcript::source::to_u64;
 
 /// Copied at once: some rows, whatever their length.
 const PIECE_BYTES: usize = 2 * ROW_BYTES_MAX;
@@ -109,7 +108,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::fs::{Fs as _, OpenMode, OsFs};
+    use crate::fs::{Fs as _, OpenMode, OsFs, read_all};
     use crate::header::Header;
     use crate::registry::Row;
     use crate::timestamp::Timestamp;
@@ -166,7 +165,7 @@ mod tests {
             let out = OsFs.open(&merged, OpenMode::Create { mode: 0o600 }).unwrap();
             out.set_len(0).unwrap();
             merge(&base, &known, &changed, &*out).unwrap();
-            assert_eq!(std::fs::read(&merged).unwrap(), rows.encode(), "round {round}");
+            assert_eq!(read_all(&*out, u64::MAX).unwrap(), rows.encode(), "round {round}");
         }
     }
 
@@ -179,7 +178,8 @@ mod tests {
         let mut bytes = rows.encode();
         let at = bytes.len() - 300;
         bytes[at] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        let rotted = OsFs.open(&path, OpenMode::Create { mode: 0o600 }).unwrap();
+        write_all(&*rotted, &bytes, 0).unwrap();
         let (base, mut changed) = (Base::open(&OsFs, &path).unwrap(), Rows::default());
         changed.put(row_of(0, 1, 1));
         let out = OsFs.open(&folder.path().join("out"), OpenMode::Create { mode: 0o600 }).unwrap();

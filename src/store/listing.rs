@@ -19,7 +19,7 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Proven {
     /// Sessions whose rows say nothing.
     touched: BTreeSet<(SessionKey, u64)>,
-    /// Rows with an activity at this time or behind it are all in memory.
+    /// Rows with an activity at this time or behind it are all in the log.
     newest_since: Timestamp,
 }
 
@@ -70,7 +70,7 @@ impl Inner {
         Ok(Some(self.newest_row(key)?.map_or(touched, |row| row.generation.max(touched))))
     }
 
-    /// Returns since when all rows with an activity are in memory; `None` where nothing is proven.
+    /// Returns since when all rows with an activity are in the log; `None` where nothing is proven.
     pub(crate) fn newest_since(&self) -> Option<Timestamp> {
         self.with_proof(|_, proof| proof.newest_since)
     }
@@ -107,7 +107,7 @@ impl Inner {
                 Err(error) => listed.push(Listed::Unreadable { path, error }),
             }
         }
-        for row in self.rows()?.iter() {
+        for row in rows.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
             if let Err(error @ Error::TranscriptLost { .. }) = self.generation(&key, Some(row.generation)) {
                 let path = self.layout.transcript(&key, row.generation);
@@ -119,6 +119,7 @@ impl Inner {
 
     pub(crate) fn recent(&self, limit: usize) -> Result<Vec<Listed>, Error> {
         if let Some(proven) = self.proven() {
+            self.learn_page();
             // The log's first page, or all rows if they are in memory anyway.
             let pages = [Some(proven.newest_since), Some(epoch()).filter(|_| self.knows_all())];
             for since in pages.into_iter().flatten() {
@@ -150,6 +151,14 @@ impl Inner {
             }
         }
         Ok(newest.into_values().collect())
+    }
+
+    /// Takes over the rows of the log's first page.
+    fn learn_page(&self) {
+        let mut changes = self.changes();
+        let Some(log) = changes.as_mut() else { return };
+        log.take_page();
+        self.take_logged(log);
     }
 
     /// Returns the newest sessions of those in memory with an activity since then; `None` where these are too few.

@@ -58,6 +58,7 @@ impl Registry {
             return Ok((Self::new(rows, on_disk, RegistryState::Sound, Some(rest)), changes, RegistryState::Sound));
         }
         let (mut rows, state) = Rows::load(fs, &path)?;
+        changes.iter_mut().for_each(Changes::take_page);
         // Nobody vouches for it, but a row in the log may be the later witness.
         changes.iter().flat_map(|changes| changes.rows.iter()).for_each(|row| rows.put_later(row));
         Ok((Self::new(rows, on_disk, state, None), None, state))
@@ -143,9 +144,14 @@ impl Inner {
         }
     }
 
+    /// Returns where the rows are that are not in memory.
+    fn base(&self) -> Option<Base> {
+        self.registry().rest.as_ref().map(|rest| rest.base.clone())
+    }
+
     /// Reads all rows that are not in memory.
     pub(crate) fn learn_all(&self) -> Result<(), Error> {
-        let Some(base) = self.registry().rest.as_ref().map(|rest| rest.base.clone()) else { return Ok(()) };
+        let Some(base) = self.base() else { return Ok(()) };
         let (rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
         let mut registry = self.registry();
         if !registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
@@ -175,10 +181,19 @@ impl Inner {
         Ok(self.registry().rows.behind(key, generation))
     }
 
-    /// Returns all rows.
+    /// Returns all rows. Of a large registry they do not stay in memory: a list is made now and then, a store is open for long.
     pub(crate) fn rows(&self) -> Result<Rows, Error> {
-        self.learn_all()?;
-        Ok(self.registry().rows.clone())
+        let Some(base) = self.base() else { return Ok(self.registry().rows.clone()) };
+        let (mut rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
+        let registry = self.registry();
+        if state != RegistryState::Sound || !registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
+            drop(registry);
+            self.learn_all()?;
+            return self.rows();
+        }
+        registry.rows.iter().for_each(|row| rows.put_later(row));
+        registry.gone.iter().for_each(|(key, generation, id)| rows.remove(key, *generation, id));
+        Ok(rows)
     }
 
     /// Returns those of the rows in memory that are wanted.
@@ -213,8 +228,7 @@ impl Inner {
     /// Takes over what the log has new from others: rows of sessions that they let go of.
     pub(crate) fn take_logged(&self, changes: &mut Changes) {
         let logged = std::mem::take(&mut changes.rows);
-        let mut registry = self.registry();
-        logged.iter().for_each(|row| registry.rows.put_later(row));
+        self.registry().learn(logged.into_rows());
     }
 
     /// Takes over a row whose content is durable.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::atomic::Durability;
 use crate::error::Error;
+use crate::format::to_u64;
 use crate::future::Submitted;
 use crate::key::SessionKey;
 use crate::mark::Outcome;
@@ -16,7 +17,6 @@ use crate::record::{NewRecord, Receipt};
 use crate::store::job::{Done, Job, TurnId};
 use crate::store::waiter::{Answer, Called, Waiter};
 use crate::store::{Drained, Session, Store, Turn};
-use crate::transcript::source::to_u64;
 
 /// An append on its way. Gives the receipts of its records, in order: [`wait`](Self::wait) for them, or await it in any async
 /// runtime or none.

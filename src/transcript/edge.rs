@@ -2,11 +2,11 @@
 //!
 //! The rules 2 to 6 of the format for one place; rule 1 (the registry's witness) and rule 7 (the link) are the walk's.
 
-use crate::format::{CRC_HEX_BYTES, CRC_LABEL, FRAME_TAIL_BYTES, SECTOR_BYTES, is_padding};
+use crate::format::{CRC_HEX_BYTES, CRC_LABEL, FRAME_TAIL_BYTES, SECTOR_BYTES, is_padding, to_u64};
 use crate::frame::{self, Crc};
 use crate::fs::PathError;
 use crate::record::Info;
-use crate::transcript::source::{Line, Source, to_u64};
+use crate::transcript::source::{Line, Source};
 
 /// A valid record at the start of a line that goes on behind it, or that no newline ends.
 #[derive(Debug, Clone, Copy)]

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::damage::{Defect, Gap};
-use crate::format::{CRC_LABEL, FRAME_TAIL_BYTES, HEAD_BYTES_MAX};
+use crate::format::{CRC_LABEL, FRAME_TAIL_BYTES, HEAD_BYTES_MAX, to_u64};
 use crate::frame::{self, Crc};
 use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError};
 use crate::header::{Header, HeaderDefect};
 use crate::key::SessionKey;
 use crate::transcript::edge;
 use crate::transcript::scan::Cursor;
-use crate::transcript::source::{Line, Source, to_u64};
+use crate::transcript::source::{Line, Source};
 
 /// How many lines behind a bad header are asked for its checksum.
 const SALVAGE_LINES: usize = 64;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::atomic;
 use crate::damage::{Gap, Tail, TailState};
 use crate::error::Error;
-use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, KIND_MARK};
+use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, KIND_MARK, to_u64};
 use crate::frame;
 use crate::fs::{FsFile, IoContext as _, OpenMode, PathError, write_all};
 use crate::header::Header;
@@ -24,7 +24,7 @@ use crate::status::SessionState;
 use crate::transcript::first_line::{self, HeaderState};
 use crate::transcript::scan::{Cursor, Step, Walk};
 use crate::transcript::seek;
-use crate::transcript::source::{Source, to_u64};
+use crate::transcript::source::Source;
 
 /// Longest last line that is checked whole before a row is trusted; of a longer one the number and the end are compared.
 const ANCHOR_LINE_BYTES: u64 = 64 * 1024;

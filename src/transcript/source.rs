@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, is_padding};
+use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX, is_padding, to_u64};
 use crate::frame::{self, Crc, FrameDefect};
 use crate::fs::{FsFile, IoContext as _, PathError};
 use crate::map::Map;
@@ -297,8 +297,3 @@ impl Source {
 
 /// A line that was there when it was looked for.
 const SHRUNK: FrameDefect = FrameDefect::Malformed { what: "cut while it was read" };
-
-pub(crate) fn to_u64(count: usize) -> u64 {
-    // `usize` has at most 64 bits on every platform of Rust.
-    u64::try_from(count).unwrap_or(u64::MAX)
-}

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::atomic::TempFile;
-use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK};
+use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK, to_u64};
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{Fs, IoContext as _, PathError, write_all};
 use crate::header::{Header, Parent};
@@ -15,7 +15,7 @@ use crate::mark::Mark;
 use crate::record::{Info, NewRecord, Record};
 use crate::registry::Row;
 use crate::timestamp::Timestamp;
-use crate::transcript::source::{Source, to_u64};
+use crate::transcript::source::Source;
 
 /// The new transcript on its way to its temp file.
 pub(crate) struct NewFile<'a> {

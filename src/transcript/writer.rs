@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::atomic::TempFile;
-use crate::format::COMMIT_BYTES_MAX;
+use crate::format::{COMMIT_BYTES_MAX, to_u64};
 use crate::frame::{self, Crc, Place};
 use crate::fs::{FsFile, IoContext as _, PathError, write_all};
 use crate::header::Header;
@@ -21,7 +21,7 @@ use crate::registry::Row;
 use crate::timestamp::Timestamp;
 use crate::transcript::ids::{Found, Ids};
 use crate::transcript::padding::Heat;
-use crate::transcript::source::{Source, to_u64};
+use crate::transcript::source::Source;
 
 /// A buffer that grew beyond this, for a large record or for padding, is not kept: every open session has one.
 const BUFFER_KEPT_BYTES: usize = 64 * 1024;
