@@ -164,6 +164,12 @@ impl Layout {
         Ok(found)
     }
 
+    /// Returns about how many transcripts there are.
+    pub(crate) fn count(&self) -> Result<usize, PathError> {
+        let folder = self.transcripts();
+        self.fs.read_dir(&folder).context("list folder", &folder).map(|names| names.len())
+    }
+
     /// Makes the store's own folder and its name in its parent durable.
     pub(crate) fn sync_root(&self) -> Result<(), PathError> {
         self.fs.sync_dir(&self.root).context("fsync folder", &self.root)?;

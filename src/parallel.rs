@@ -12,20 +12,25 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl
         return items.iter().enumerate().map(|(at, item)| work(at, item)).collect();
     }
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(items.len()));
+    let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
+                let mut results = Vec::new();
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { return };
-                    let result = work(at, item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                    let Some(item) = items.get(at) else { break };
+                    results.push((at, work(at, item)));
                 }
+                done.lock().unwrap_or_else(PoisonError::into_inner).push(results);
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+    let mut places: Vec<_> = items.iter().map(|_| None).collect();
+    for (at, result) in done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten() {
+        if let Some(place) = places.get_mut(at) {
+            *place = Some(result);
+        }
+    }
+    places.into_iter().flatten().collect()
 }

@@ -119,7 +119,7 @@ impl Store {
         inner.check_writable()?;
         let layout = &inner.layout;
         layout.sync_root()?;
-        let fold = inner.begin_rebuild(layout.list()?.len());
+        let fold = inner.begin_rebuild(layout.count()?);
         let old = inner.rows()?;
         // Only now: what comes later is told to the log.
         let (locked, names) = (layout.locked_stems()?, layout.list()?);
@@ -144,14 +144,13 @@ impl Store {
         let mut kept = BTreeSet::new();
         for (name, Indexed { row, busy, torn, error, .. }) in names.iter().zip(parts.into_iter().flatten()) {
             let key = stems.get(&name.stem).cloned().or_else(|| SessionKey::new(&row.as_ref()?.key).ok());
-            let path = layout.transcripts().join(name.to_string());
-            if error.is_some() && layout.is_gone(&path) {
+            let path = || layout.transcripts().join(name.to_string());
+            if error.is_some() && layout.is_gone(&path()) {
                 // Deleted since the folder was listed; if not, its row says so below.
                 rebuilt.sessions = rebuilt.sessions.saturating_sub(1);
                 continue;
             }
-            let note =
-                |outcome| RebuildNote { path: path.clone(), key: key.clone(), generation: name.generation, outcome };
+            let note = |outcome| RebuildNote { path: path(), key: key.clone(), generation: name.generation, outcome };
             let torn =
                 torn.map(|torn| RebuildOutcome::Torn { offset: torn.offset, bytes: torn.bytes, cut: how.truncate });
             if (busy || error.is_some())
@@ -160,8 +159,9 @@ impl Store {
                 kept.insert((key.clone(), name.generation));
             }
             let busy = busy.then_some(RebuildOutcome::Busy);
-            rebuilt.notes.extend(busy.or(torn).or(error.map(RebuildOutcome::Failed)).map(note));
-            let is_open = locked.contains(&name.stem) || rebuilt.notes.last().is_some_and(|note| note.path == path);
+            let note = busy.or(torn).or(error.map(RebuildOutcome::Failed)).map(note);
+            let is_open = locked.contains(&name.stem) || note.is_some();
+            rebuilt.notes.extend(note);
             match &key {
                 Some(key) if is_open => drop(left.touched.insert((key.clone(), name.generation))),
                 Some(_) => {}
@@ -192,7 +192,7 @@ impl Store {
         rebuilt.rows = u64::try_from(rows.iter().count()).unwrap_or(u64::MAX);
         // A row without its file says what it likes.
         rebuilt.records = rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.records));
-        inner.replace_rows(rows, &old)?;
+        inner.replace_rows(rows, &old, options.jobs)?;
         inner.end_rebuild(fold, &left);
         Ok(rebuilt)
     }

@@ -13,6 +13,7 @@ pub(crate) mod base;
 pub(crate) mod changes;
 pub(crate) mod merge;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, Stat};
 use crate::header::{Header, Parent};
 use crate::key::SessionKey;
 use crate::mark::Mark;
+use crate::parallel::in_parallel;
 use crate::record::Info;
 use crate::status::{SessionState, Status};
 use crate::timestamp::Timestamp;
@@ -164,6 +166,8 @@ const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// More than a row can have: its longest parts are the title, which stood in a mark of at most 64 KiB, and two keys.
 const ROW_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES: usize = 64 * 1024;
+/// Encoded by one thread at a time.
+const ENCODED_ROWS: usize = 4096;
 /// More than any file has bytes or records. As a witness such a number would have a repair write a gap mark behind which no
 /// record has a number.
 const COUNT_MAX: u64 = u64::MAX / 2;
@@ -260,23 +264,37 @@ impl Rows {
         Ok((lines.rows, lines.bad.map_or(RegistryState::Sound, |line| RegistryState::Unusable { line })))
     }
 
-    /// Writes the registry's bytes: the same for the same rows.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (row, index) in self.iter().zip(0..) {
-            row.encode(&mut out, index);
-        }
-        out
+    /// Writes the registry's bytes, on some threads where there are many: the same for the same rows.
+    pub(crate) fn encode(&self, jobs: usize) -> Vec<u8> {
+        let rows: Vec<_> = self.iter().zip(0..).collect();
+        let parts: Vec<_> = rows.chunks(ENCODED_ROWS).collect();
+        let encoded = in_parallel(jobs, &parts, |_, part| {
+            let mut out = Vec::new();
+            part.iter().for_each(|(row, index)| row.encode(&mut out, *index));
+            out
+        });
+        encoded.concat()
     }
 
     /// Replaces the registry without any fsync, and returns what was saved.
-    pub(crate) fn save(&self, fs: &dyn Fs, path: &Path, file_mode: u32) -> Result<Stat, PathError> {
-        let file = atomic::write_in(fs, path, &self.encode(), Durability::Buffered, Some(file_mode))?;
+    pub(crate) fn save(&self, fs: &dyn Fs, path: &Path, file_mode: u32, jobs: usize) -> Result<Stat, PathError> {
+        let file = atomic::write_in(fs, path, &self.encode(jobs), Durability::Buffered, Some(file_mode))?;
         file.stat().context("stat", path)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
         self.0.values().map(|row| &**row)
+    }
+
+    /// Returns the rows that are wanted with the latest activity, so many of them, and how many were wanted.
+    pub(crate) fn latest(&self, limit: usize, wanted: impl Fn(&Row) -> bool) -> (Vec<Row>, usize) {
+        let mut found: Vec<_> = self.iter().filter(|row| wanted(row)).collect();
+        let count = found.len();
+        if count > limit {
+            found.select_nth_unstable_by_key(limit, |row| Reverse(row.updated));
+            found.truncate(limit);
+        }
+        (found.into_iter().cloned().collect(), count)
     }
 
     pub(crate) fn len(&self) -> usize {

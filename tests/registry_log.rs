@@ -113,6 +113,28 @@ fn births_beside_each_other_are_told() {
 }
 
 #[test]
+fn births_of_our_own_are_no_reason_to_list_the_folder_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fs = FaultyFs::default();
+    let store = Options::new().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    append(&session(&store, 0), 0);
+    // Longer than a list that somebody else has made old is used.
+    std::thread::sleep(Duration::from_millis(1100));
+    (1..5).for_each(|number| append(&session(&store, number), number));
+    assert_eq!(fs.count(Op::ReadDir, "transcripts"), 1);
+    let other = Store::open(folder.path()).unwrap();
+    append(&session(&other, 7), 7);
+    session(&other, 7).reset("user").unwrap();
+    append(&session(&other, 7), 8);
+    session(&other, 7).delete(Some(1), true).unwrap();
+    other.close().unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    append(&session(&store, 7), 9);
+    assert_eq!(fs.count(Op::ReadDir, "transcripts"), 2, "somebody else's are");
+    assert_eq!(session(&store, 7).row().unwrap().generation, 2);
+}
+
+#[test]
 fn a_close_copies_the_rows_that_nobody_changed() {
     let folder = tempfile::tempdir().unwrap();
     let made = options().open(folder.path()).unwrap();

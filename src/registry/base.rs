@@ -202,7 +202,7 @@ mod tests {
         for count in [0, 1, 2, 300] {
             let mut some = Rows::default();
             rows.iter().take(count).for_each(|row| some.put(row.clone()));
-            some.save(&OsFs, &path, 0o600).unwrap();
+            some.save(&OsFs, &path, 0o600, 1).unwrap();
             let base = Base::open(&OsFs, &path).unwrap();
             for number in 0..302 {
                 for text in [format!("key {number}"), format!("key {number}!")] {

@@ -142,7 +142,7 @@ mod tests {
                     rows.put(row_of(2 * number, generation, any(&mut seed) % 2_000));
                 }
             }
-            rows.save(&OsFs, &path, 0o600).unwrap();
+            rows.save(&OsFs, &path, 0o600, 2).unwrap();
             let base = Base::open(&OsFs, &path).unwrap();
             let mut known = BTreeSet::new();
             let mut changed = Rows::default();
@@ -165,7 +165,7 @@ mod tests {
             let out = OsFs.open(&merged, OpenMode::Create { mode: 0o600 }).unwrap();
             out.set_len(0).unwrap();
             merge(&base, &known, &changed, &*out).unwrap();
-            assert_eq!(read_all(&*out, u64::MAX).unwrap(), rows.encode(), "round {round}");
+            assert_eq!(read_all(&*out, u64::MAX).unwrap(), rows.encode(1), "round {round}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let path = folder.path().join("registry.jsonl");
         let mut rows = Rows::default();
         (1..9).for_each(|number| rows.put(row_of(number, 1, 50)));
-        let mut bytes = rows.encode();
+        let mut bytes = rows.encode(1);
         let at = bytes.len() - 300;
         bytes[at] ^= 1;
         let rotted = OsFs.open(&path, OpenMode::Create { mode: 0o600 }).unwrap();

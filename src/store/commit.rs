@@ -313,6 +313,7 @@ impl Lead<'_> {
         let (layout, key) = (&self.inner.layout, &self.slot.key);
         match Writer::give_birth(self.inner, layout, lock, key, generation, &records, now) {
             Ok((writer, written)) => {
+                self.inner.folder.born(key, generation);
                 self.inner.fold(&self.slot.key, writer.row());
                 self.writer = Some(Box::new(writer));
                 self.hand_out(appends, &written, true);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::fs::{FileKind, IoContext as _, PathError};
+use crate::fs::{FileKind, IoContext as _, PathError, Stat};
 use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::registry::Row;
@@ -92,6 +92,21 @@ impl Folder {
 
     fn lock(&self) -> MutexGuard<'_, Option<Snapshot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A step of ours, beside no other of this process, has changed the folder: what was listed before it still holds.
+    pub(crate) fn advance(&self, before: &Stat, after: &Stat) {
+        if let Some(snapshot) = self.lock().as_mut().filter(|snapshot| snapshot.modified_ns == before.modified_ns) {
+            snapshot.modified_ns = after.modified_ns;
+        }
+    }
+
+    /// Adds a generation that was born here.
+    pub(crate) fn born(&self, key: &SessionKey, generation: u64) {
+        if let Some(snapshot) = self.lock().as_mut() {
+            let newest = snapshot.newest.entry(key.file_stem()).or_default();
+            *newest = generation.max(*newest);
+        }
     }
 
     /// Forgets the list.

@@ -201,6 +201,11 @@ impl Inner {
         self.registry().rows.iter().filter(|row| wanted(row)).cloned().collect()
     }
 
+    /// As [`Rows::latest`], of the rows in memory.
+    pub(crate) fn latest_in_memory(&self, limit: usize, wanted: impl Fn(&Row) -> bool) -> (Vec<Row>, usize) {
+        self.registry().rows.latest(limit, wanted)
+    }
+
     pub(crate) fn count_in_memory(&self) -> u64 {
         u64::try_from(self.registry().rows.len()).unwrap_or(u64::MAX)
     }
@@ -302,9 +307,14 @@ impl Inner {
         self.log(&changes::encode(both))
     }
 
+    /// Saves the rows if they changed, whole.
+    pub(crate) fn save_whole(&self) -> Result<(), Error> {
+        self.save_whole_by(1)
+    }
+
     /// Saves the rows if they changed: what other processes saved is merged row by row, then the file is replaced. Outside of
     /// every session's lock, and without fsync.
-    pub(crate) fn save_whole(&self) -> Result<(), Error> {
+    fn save_whole_by(&self, jobs: usize) -> Result<(), Error> {
         let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         self.learn_all()?;
         self.take_foreign_rows()?;
@@ -316,7 +326,7 @@ impl Inner {
             }
             registry.rows.clone()
         };
-        let stat = saved.save(&*self.layout.fs, &path, self.layout.file_mode)?;
+        let stat = saved.save(&*self.layout.fs, &path, self.layout.file_mode, jobs)?;
         self.registry().note_saved(&saved, stat);
         Ok(())
     }
@@ -411,7 +421,7 @@ impl Inner {
 
     /// Replaces all rows by those of a rebuild and saves them. Rows that a writer of ours folded meanwhile stay: `old` is what
     /// the rebuild began with.
-    pub(crate) fn replace_rows(&self, mut rows: Rows, old: &Rows) -> Result<(), Error> {
+    pub(crate) fn replace_rows(&self, mut rows: Rows, old: &Rows, jobs: usize) -> Result<(), Error> {
         let mut registry = self.registry();
         for row in registry.rows.iter() {
             let Ok(key) = SessionKey::new(&row.key) else { continue };
@@ -422,7 +432,7 @@ impl Inner {
         registry.rows = rows;
         (registry.replace, registry.rest) = (true, None);
         drop(registry);
-        self.save_whole()
+        self.save_whole_by(jobs)
     }
 
     /// Says whether a transcript is exactly what its row says.

@@ -4,13 +4,12 @@
 //! registry is saved; the new log takes the name, without a proof; what others appended to the old one meanwhile is taken over; only
 //! then comes the proof. One process folds at a time; whoever can not, leaves no proof behind, only a registry.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::atomic::TempFile;
 use crate::error::Error;
-use crate::fs::{FsFile, OpenMode, read_from, write_all};
+use crate::fs::{FsFile, OpenMode, Stat, read_from, write_all};
 use crate::key::SessionKey;
 use crate::lock::{Lock, Purpose};
 use crate::registry::Row;
@@ -37,14 +36,19 @@ const SETTLE_SHARE: u32 = 100;
 pub(crate) const FOLD_WAIT: Duration = Duration::from_secs(5);
 
 impl Midwife for Inner {
-    /// Tells the log the folder's new time if this step is all that changed it. Of other processes' births at the same time
-    /// nobody could say so: they end the proof.
+    /// Tells the log and the list of the folder its new time if this step is all that changed it. Of other processes' births at the
+    /// same time nobody could say so: they end the proof.
     fn alone<T>(&self, step: impl FnOnce() -> T) -> T {
         let _alone = self.births.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.is_folder_known();
+        let folder = || self.layout.fs.stat(&self.layout.transcripts()).ok();
+        let before = folder();
+        let is_told = before.is_some_and(|before| self.is_told(&before));
         let done = step();
-        if known && let Ok(stat) = self.layout.fs.stat(&self.layout.transcripts()) {
-            self.log(&changes::encode([Line::Folder(ns(stat.changed_ns))]));
+        if let (Some(before), Some(after)) = (before, folder()) {
+            self.folder.advance(&before, &after);
+            if is_told {
+                self.log(&changes::encode([Line::Folder(ns(after.changed_ns))]));
+            }
         }
         done
     }
@@ -83,12 +87,12 @@ impl Inner {
         self.log(&changes::encode([Line::Row(row)]));
     }
 
-    fn is_folder_known(&self) -> bool {
+    /// Says whether the log knows the transcripts' folder as it is.
+    fn is_told(&self, folder: &Stat) -> bool {
         let mut changes = self.changes();
         let Some(log) = changes.as_mut() else { return false };
         log.refresh(&*self.layout.fs, &self.layout.changes());
-        let folder = self.layout.fs.stat(&self.layout.transcripts());
-        folder.is_ok_and(|stat| Some(ns(stat.changed_ns)) == log.folder_ns())
+        Some(ns(folder.changed_ns)) == log.folder_ns()
     }
 
     /// Begins a fold if the registry is large enough to be worth a log and nobody else folds.
@@ -125,19 +129,18 @@ impl Inner {
 
     /// Returns the rows that a new log begins with, and since when they are all there are. `None` where these can not be known.
     fn newest_page(&self, fold: &Fold) -> Option<(Vec<Row>, Timestamp)> {
+        let latest_since = |since| {
+            self.latest_in_memory(NEWEST, |row| !row.key.starts_with('~') && (row.updated >= since || since == epoch()))
+        };
         let mut since = fold.newest_since.filter(|_| !self.knows_all()).unwrap_or(epoch());
-        let newest_of =
-            |since| self.rows_in_memory(|row| !row.key.starts_with('~') && (row.updated >= since || since == epoch()));
-        let mut newest = if since == epoch() { Vec::new() } else { newest_of(since) };
-        if newest.len() < NEWEST_MIN {
+        let (mut newest, mut count) = if since == epoch() { (Vec::new(), 0) } else { latest_since(since) };
+        if count < NEWEST_MIN {
             // Nobody knows them, or too many of them were deleted.
             self.learn_all().ok()?;
             since = epoch();
-            newest = newest_of(since);
+            (newest, count) = latest_since(since);
         }
-        if newest.len() > NEWEST {
-            newest.select_nth_unstable_by_key(NEWEST, |row| Reverse(row.updated));
-            newest.truncate(NEWEST);
+        if count > NEWEST {
             // Of those with the oldest's time some may be missing.
             let oldest = newest.iter().map(|row| row.updated.unix_ms()).min()?;
             since = Timestamp::from_unix_ms(oldest.saturating_add(1));
