@@ -24,7 +24,7 @@ DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/i
 IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
 SLOT, ROWS, SETTLE, LISTING = "src/store/slot.rs", "src/store/rows.rs", "src/store/settle.rs", "src/store/listing.rs"
 CHANGES = "src/registry/changes.rs"
-LOCK, INDEX = "src/lock.rs", "src/index.rs"
+LOCK, INDEX, MERGE = "src/lock.rs", "src/index.rs", "src/registry/merge.rs"
 
 # name: (file, what stands there, what stands there instead)
 BUGS = {
@@ -147,6 +147,11 @@ RULES = {
     "one generation speaks for all": (RECOVER, "    if generation == 1 {", "    if generation > 0 {"),
     "a failed recovery takes the lock file along": (RECOVER, "    lock.doubt();\n", ""),
     "a restore settles what it does not know": ("src/restore.rs", "doomed.doubt();", ""),
+    "copied rows keep their old numbers": (MERGE, "if first.seq == self.lines {", "if first.seq == self.lines || first.seq > 0 {"),
+    "what changed meanwhile is not merged": (ROWS, "registry.unsaved().filter(|key| !changed.contains(*key)).cloned().collect();", "registry.unsaved().filter(|_| false).cloned().collect();"),
+    "the first page brings back what was deleted": (ROWS, "self.registry().learn(logged.into_rows());", "let mut registry = self.registry();\n        logged.iter().for_each(|row| registry.rows.put_later(row));"),
+    "somebody else's births are taken for ours": ("src/store/folder.rs", ".filter(|snapshot| snapshot.modified_ns == before.modified_ns)", ".filter(|_| before.link_count > 0)"),
+    "a birth tells no time of the folder": (SETTLE, "            if is_told {\n", "            if is_told && after.link_count == 0 {\n"),
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),
 }
 

@@ -116,7 +116,8 @@ fn births_beside_each_other_are_told() {
 fn births_of_our_own_are_no_reason_to_list_the_folder_again() {
     let folder = tempfile::tempdir().unwrap();
     let fs = FaultyFs::default();
-    let store = Options::new().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    let options = Options::new().idle_release(Duration::MAX).registry_save_delay(Duration::MAX);
+    let store = options.file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
     append(&session(&store, 0), 0);
     // Longer than a list that somebody else has made old is used.
     std::thread::sleep(Duration::from_millis(1100));

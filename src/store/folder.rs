@@ -18,7 +18,11 @@ use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// The newest generation of each key in the folder, as of its time of change.
 #[derive(Debug, Default)]
-pub(crate) struct Folder(Mutex<Option<Snapshot>>);
+pub(crate) struct Folder {
+    snapshot: Mutex<Option<Snapshot>>,
+    /// One at a time of the steps by which births of ours change the folder.
+    step: Mutex<()>,
+}
 
 #[derive(Debug)]
 struct Snapshot {
@@ -72,8 +76,10 @@ impl Folder {
         let stem = key.file_stem();
         // Before the list: a change in between makes it look older than it is, never newer.
         let folder = layout.transcripts();
+        let step = self.step();
         let modified_ns = layout.fs.stat(&folder).context("stat", &folder)?.modified_ns;
         let mut snapshot = self.lock();
+        drop(step);
         let is_usable =
             |snapshot: &&mut Snapshot| snapshot.modified_ns == modified_ns || snapshot.listed.elapsed() < LIST_AGE_MAX;
         if let Some(snapshot) = snapshot.as_mut().filter(is_usable) {
@@ -91,7 +97,12 @@ impl Folder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Snapshot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps births from changing the folder: between such a step and what is noted of it, nobody seems to know the folder.
+    pub(crate) fn step(&self) -> MutexGuard<'_, ()> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A step of ours, beside no other of this process, has changed the folder: what was listed before it still holds.

@@ -46,8 +46,6 @@ pub(crate) struct Inner {
     pub(crate) changes: Mutex<Option<Changes>>,
     /// One save at a time.
     pub(crate) saving: Mutex<()>,
-    /// One step at a time of those by which births change the folder.
-    pub(crate) births: Mutex<()>,
     slots: Mutex<HashMap<SessionKey, Weak<Slot>>>,
     /// Slots with an open or a poisoned writer.
     open: Mutex<Vec<Arc<Slot>>>,
@@ -93,7 +91,6 @@ impl Inner {
             registry: Mutex::new(registry),
             changes: Mutex::new(changes),
             saving: Mutex::new(()),
-            births: Mutex::default(),
             slots: Mutex::default(),
             open: Mutex::default(),
             closed: AtomicBool::new(false),

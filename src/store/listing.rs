@@ -12,7 +12,6 @@ use crate::registry::{Row, epoch};
 use crate::store::Listed;
 use crate::store::folder;
 use crate::store::inner::Inner;
-use crate::sync::PoisonError;
 use crate::timestamp::Timestamp;
 
 /// What holds while the log's proof does.
@@ -45,8 +44,7 @@ impl Inner {
     /// Reads what the log has new, and looks at it; `None` where nothing is proven.
     fn with_proof<T>(&self, look: impl FnOnce(&Changes, &Proof) -> T) -> Option<T> {
         let layout = &self.layout;
-        // Between a birth and its line in the log nothing seems proven.
-        let _no_birth = self.births.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_birth = self.folder.step();
         let mut changes = self.changes();
         let log = changes.as_mut()?;
         if !log.refresh(&*layout.fs, &layout.changes()) {

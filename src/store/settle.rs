@@ -17,7 +17,7 @@ use crate::registry::changes::{self, Changes, Line, Proof, ns};
 use crate::registry::epoch;
 use crate::store::inner::Inner;
 use crate::store::listing::Left;
-use crate::sync::{Instant, PoisonError};
+use crate::sync::Instant;
 use crate::timestamp::Timestamp;
 use crate::transcript::writer::Midwife;
 
@@ -39,7 +39,7 @@ impl Midwife for Inner {
     /// Tells the log and the list of the folder its new time if this step is all that changed it. Of other processes' births at the
     /// same time nobody could say so: they end the proof.
     fn alone<T>(&self, step: impl FnOnce() -> T) -> T {
-        let _alone = self.births.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.folder.step();
         let folder = || self.layout.fs.stat(&self.layout.transcripts()).ok();
         let before = folder();
         let is_told = before.is_some_and(|before| self.is_told(&before));
