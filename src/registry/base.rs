@@ -16,6 +16,8 @@ use crate::registry::{ROW_BYTES_MAX, Row};
 
 /// Read at once: some rows.
 const BLOCK_BYTES: usize = 4096;
+/// Read by a step of a search, which wants the first whole row in it: what it reads is in no cache of the processor.
+const STEP_BYTES: usize = 1024;
 
 /// A registry that was proven to be as it was saved. The file stays the one that was opened, whatever takes its name.
 #[derive(Debug, Clone)]
@@ -133,7 +135,7 @@ impl Base {
     fn first_from(&self, offset: u64) -> io::Result<Option<Found>> {
         let Some(mut at) = offset.checked_sub(1) else { return self.line_at(0, &[]) };
         loop {
-            let block = read_from(&*self.file, at, BLOCK_BYTES)?;
+            let block = read_from(&*self.file, at, STEP_BYTES)?;
             if let Some(newline) = memchr::memchr(b'\n', &block) {
                 let start = newline.saturating_add(1);
                 return self.line_at(plus(at, start), block.get(start..).unwrap_or_default());
