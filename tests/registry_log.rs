@@ -113,9 +113,10 @@ fn births_beside_each_other_are_told() {
 }
 
 #[test]
-fn births_of_our_own_are_no_reason_to_list_the_folder_again() {
+fn births_of_our_own_are_no_reason_to_list_a_large_folder_again() {
     let folder = tempfile::tempdir().unwrap();
     let fs = FaultyFs::default();
+    fs.slow(Op::ReadDir, Duration::from_millis(100));
     let options = Options::new().idle_release(Duration::MAX).registry_save_delay(Duration::MAX);
     let store = options.file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
     append(&session(&store, 0), 0);

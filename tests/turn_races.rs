@@ -5,7 +5,7 @@ mod common;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use common::faulty::FaultyFs;
+use common::faulty::{FaultyFs, Op};
 use sesslog::resume::{ResumePolicy, RoutePolicy};
 use sesslog::{Error, NewRecord, Options, Outcome, Store, Timestamp};
 
@@ -37,7 +37,7 @@ fn of_turns_that_are_begun_at_once_one_begins() {
     let store = Options::new().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
     let session = store.session("k").unwrap();
     session.append(record("hi")).unwrap();
-    fs.slow_syncs(Duration::from_millis(50));
+    fs.slow(Op::SyncData, Duration::from_millis(50));
     let barrier = Barrier::new(5);
     let turns: Vec<_> = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -167,7 +167,7 @@ fn of_messages_that_are_routed_at_once_one_begins_the_next_generation() {
     session.append(record("hi")).unwrap();
     let now = Timestamp::from_unix_ms(session.row().unwrap().updated.unix_ms() + 61_000);
     let policy = RoutePolicy::new().idle(Duration::from_secs(60));
-    fs.slow_syncs(Duration::from_millis(20));
+    fs.slow(Op::SyncData, Duration::from_millis(20));
     let barrier = Barrier::new(4);
     let turns: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)

@@ -27,12 +27,27 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 struct Snapshot {
     listed: Instant,
+    /// How long that took.
+    took: Duration,
     modified_ns: i128,
+    /// The time is that of a step of ours, beside which another process may have done one, too.
+    advanced: bool,
     newest: HashMap<String, u64>,
 }
 
 /// How long a list is used although the folder changed.
 const LIST_AGE_MAX: Duration = Duration::from_secs(1);
+/// Where all changes seem to be ours, listing may take this share of the time.
+const LIST_SHARE: u32 = 50;
+
+impl Snapshot {
+    fn is_usable(&self, modified_ns: i128) -> bool {
+        let age = self.listed.elapsed();
+        let is_unchanged =
+            self.modified_ns == modified_ns && (!self.advanced || age < self.took.saturating_mul(LIST_SHARE));
+        is_unchanged || age < LIST_AGE_MAX
+    }
+}
 
 impl Folder {
     /// Returns the newest generation of `key`; `row` is the newest row of it, `told` says what the log was told of.
@@ -80,9 +95,7 @@ impl Folder {
         let modified_ns = layout.fs.stat(&folder).context("stat", &folder)?.modified_ns;
         let mut snapshot = self.lock();
         drop(step);
-        let is_usable =
-            |snapshot: &&mut Snapshot| snapshot.modified_ns == modified_ns || snapshot.listed.elapsed() < LIST_AGE_MAX;
-        if let Some(snapshot) = snapshot.as_mut().filter(is_usable) {
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| snapshot.is_usable(modified_ns)) {
             return Ok(snapshot.newest.get(&stem).copied().unwrap_or(0));
         }
         let listed = Instant::now();
@@ -92,7 +105,7 @@ impl Folder {
             *generation = name.generation.max(*generation);
         }
         let found = newest.get(&stem).copied().unwrap_or(0);
-        *snapshot = Some(Snapshot { listed, modified_ns, newest });
+        *snapshot = Some(Snapshot { listed, took: listed.elapsed(), modified_ns, advanced: false, newest });
         Ok(found)
     }
 
@@ -108,7 +121,7 @@ impl Folder {
     /// A step of ours, beside no other of this process, has changed the folder: what was listed before it still holds.
     pub(crate) fn advance(&self, before: &Stat, after: &Stat) {
         if let Some(snapshot) = self.lock().as_mut().filter(|snapshot| snapshot.modified_ns == before.modified_ns) {
-            snapshot.modified_ns = after.modified_ns;
+            (snapshot.modified_ns, snapshot.advanced) = (after.modified_ns, true);
         }
     }
 

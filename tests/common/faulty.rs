@@ -64,8 +64,8 @@ struct Plan {
     only: String,
     struck: bool,
     dead: bool,
-    /// How long every fdatasync takes at least.
-    sync_takes: std::time::Duration,
+    /// How long operations take at least.
+    slow: BTreeMap<Op, std::time::Duration>,
     log: Vec<(Op, PathBuf)>,
 }
 
@@ -82,9 +82,9 @@ impl FaultyFs {
         *plan = Plan { fail: Some((op, k, fault)), only: only.to_owned(), ..Plan::default() };
     }
 
-    /// Has every fdatasync take so long, that others queue behind it.
-    pub fn slow_syncs(&self, time: std::time::Duration) {
-        self.plan.lock().unwrap().sync_takes = time;
+    /// Has every such operation take so long at least.
+    pub fn slow(&self, op: Op, time: std::time::Duration) {
+        self.plan.lock().unwrap().slow.insert(op, time);
     }
 
     /// Whether the fault was met.
@@ -122,6 +122,8 @@ impl FaultyFs {
     }
 
     fn run<T>(&self, op: Op, path: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let slow = self.plan.lock().unwrap().slow.get(&op).copied();
+        slow.into_iter().for_each(std::thread::sleep);
         match self.meet(op, path) {
             None => work(),
             Some(Fault::Eio) => Err(io::Error::from_raw_os_error(5)),
@@ -203,8 +205,6 @@ impl FsFile for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let time = self.fs.plan.lock().unwrap().sync_takes;
-        std::thread::sleep(time);
         self.fs.run(Op::SyncData, &self.path, || self.file.sync_data())
     }
 
