@@ -300,7 +300,8 @@ impl Store {
         progress.expect(names.len(), sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)));
         let parts = in_parallel(options.jobs, &names, |at, name| {
             let key = wanted_key(&name.stem).or_else(|| stems.get(&name.stem));
-            let part = verify_one(inner, name, key, options.deep);
+            let row = key.and_then(|key| rows.get(key, name.generation));
+            let part = verify_one(inner, name, (key, row), options.deep);
             progress.done(sizes.get(at).copied().unwrap_or(0));
             part
         });
@@ -324,10 +325,14 @@ fn registry_finding(inner: &Inner) -> Option<Finding> {
     }
 }
 
-fn verify_one(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>, deep: bool) -> Report {
+/// What the registry knows of a transcript.
+type Known<'a> = (Option<&'a SessionKey>, Option<&'a Row>);
+
+fn verify_one(inner: &Inner, name: &TranscriptName, known: Known<'_>, deep: bool) -> Report {
     let mut report = Report { sessions: 1, ..Report::default() };
     let path = inner.layout.transcripts().join(name.to_string());
-    let judged = open(inner, name, key).and_then(|(reader, key)| judge(reader, key.as_ref(), name, deep, &mut report));
+    let judged =
+        open(inner, name, known).and_then(|(reader, key)| judge(reader, key.as_ref(), name, deep, &mut report));
     if let Err(error) = judged {
         let kind = match error {
             Error::UnsupportedFormat { .. } => FindingKind::UnsupportedFormat,
@@ -339,7 +344,7 @@ fn verify_one(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>, de
         // What is wrong with a header concerns its line.
         let is_header = matches!(kind, FindingKind::UnsupportedFormat | FindingKind::Misfiled);
         let bytes = if is_header { first_line_bytes(inner, &path).unwrap_or(0) } else { 0 };
-        report.findings.push(Finding { bytes, ..Finding::new(kind, path).about(key, name.generation) });
+        report.findings.push(Finding { bytes, ..Finding::new(kind, path).about(known.0, name.generation) });
     }
     report
 }
@@ -350,7 +355,7 @@ fn first_line_bytes(inner: &Inner, path: &Path) -> Result<u64, PathError> {
     Ok(Source::new(file.into(), path, length_bytes, false).line(0)?.next())
 }
 
-fn open(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>) -> Result<(Reader, Option<SessionKey>), Error> {
+fn open(inner: &Inner, name: &TranscriptName, (key, row): Known<'_>) -> Result<(Reader, Option<SessionKey>), Error> {
     let key = match key.cloned().map_or_else(|| index::key_of(&inner.layout, name), Ok) {
         Ok(key) => Some(key),
         // The records behind a bad header are looked at all the same.
@@ -358,7 +363,7 @@ fn open(inner: &Inner, name: &TranscriptName, key: Option<&SessionKey>) -> Resul
         Err(error) => return Err(error),
     };
     if let Some(key) = key {
-        return Ok((inner.reader(&key, name.generation)?, Some(key)));
+        return Ok((inner.reader_with(&key, name.generation, row)?, Some(key)));
     }
     let path = inner.layout.transcripts().join(name.to_string());
     let file = inner.layout.fs.open(&path, OpenMode::Read).context("open", &path)?;

@@ -196,10 +196,15 @@ impl Inner {
     }
 
     pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
-        let path = self.layout.transcript(key, generation);
         let row = self.row(key, generation)?;
+        self.reader_with(key, generation, row.as_ref())
+    }
+
+    /// The same with the session's row at hand.
+    pub(crate) fn reader_with(&self, key: &SessionKey, generation: u64, row: Option<&Row>) -> Result<Reader, Error> {
+        let path = self.layout.transcript(key, generation);
         let file = self.open_transcript(key, generation)?;
-        Reader::new(file, &path, Some((key, generation)), row.as_ref())
+        Reader::new(file, &path, Some((key, generation)), row)
     }
 
     /// Returns a row that agrees with its transcript, reading what the one we have does not cover. Writes nothing; what is
