@@ -66,6 +66,8 @@ impl Session {
         }
         let row = new.end()?;
         temp.file.sync_all().context("fsync", &temp.path)?;
+        // The log's proof may outlive what follows: another process's birth beside it can take the folder's new time for its own.
+        inner.touch(to, generation);
         temp.persist_new(&path)?;
         lock.doubt();
         let transcripts = layout.transcripts();

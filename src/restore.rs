@@ -83,6 +83,8 @@ impl Store {
         let mark = Mark::Restored { key: key.to_string(), generation, id: Some(header.body.id) };
         append_own(inner, &trash_key(), &[NewRecord::mark(&mark)])?;
         doomed.doubt();
+        // As a fork's: who believes that nobody told of this key would begin it anew.
+        inner.touch(key, generation);
         layout.fs.rename_new(&path, &to).context("rename from the trash to", &to)?;
         let transcripts = layout.transcripts();
         layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::faulty::{FaultyFs, Op};
+use common::faulty::{Fault, FaultyFs, Op};
 use common::{copy_folder, numbered};
 use sesslog::{Error, Listed, Options, Progress, RebuildOptions, Row, Session, Store, VerifyOptions};
 
@@ -365,4 +365,130 @@ fn many_stores_at_once_lose_nothing() {
     options().open(folder.path()).unwrap().close().unwrap();
     assert_eq!(rows(Store::open(folder.path()).unwrap().sessions().unwrap()).len(), 54);
     check(folder.path());
+}
+
+fn keys(listed: Vec<Listed>) -> Vec<String> {
+    rows(listed).into_iter().map(|row| row.key).collect()
+}
+
+#[test]
+fn a_birth_is_told_also_beside_a_fold() {
+    let folder = made();
+    let fs = FaultyFs::default();
+    let ours = options().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    append(&session(&ours, 1), 1);
+    let (looks, path) = (ours.clone(), folder.path().to_owned());
+    fs.before(Op::SyncAll, ".tmp", move || {
+        let other = options().open(&path).unwrap();
+        append(&session(&other, 5), 1);
+        other.close().unwrap();
+        looks.session("nobody").unwrap().row().unwrap_err();
+    });
+    append(&ours.session("late").unwrap(), 9);
+    check(folder.path());
+}
+
+/// A store in which of `k` only generation 3 is left.
+fn with_third() -> tempfile::TempDir {
+    let folder = made();
+    let store = options().open(folder.path()).unwrap();
+    let session = store.session("k").unwrap();
+    for number in 0..3 {
+        append(&session, number);
+        if number < 2 {
+            session.reset("user").unwrap();
+        }
+    }
+    session.release().unwrap();
+    (1..3).for_each(|generation| drop(session.delete(Some(generation), true).unwrap()));
+    store.close().unwrap();
+    folder
+}
+
+/// Deletes the only session left of a key, and returns its name in the trash.
+fn delete(store: &Store, key: &str) -> String {
+    store.session(key).unwrap().delete(None, false).unwrap().remove(0).trash.unwrap()
+}
+
+#[test]
+fn what_is_restored_beside_a_birth_is_not_begun_anew() {
+    let folder = with_third();
+    let store = options().open(folder.path()).unwrap();
+    let name = delete(&store, "k");
+    store.close().unwrap();
+    options().open(folder.path()).unwrap().close().unwrap();
+    let fs = FaultyFs::default();
+    let ours = options().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    append(&session(&ours, 1), 1);
+    let path = folder.path().to_owned();
+    fs.before(Op::RenameNew, "other", move || drop(options().open(&path).unwrap().restore(&name).unwrap()));
+    append(&ours.session("other").unwrap(), 1);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(ours.session("k").unwrap().append(numbered(4)).unwrap().generation, 3);
+    check(folder.path());
+}
+
+#[test]
+fn a_fork_beside_a_birth_is_listed() {
+    let folder = made();
+    let fs = FaultyFs::default();
+    let ours = options().file_system(Arc::new(fs.clone())).open(folder.path()).unwrap();
+    let path = folder.path().to_owned();
+    fs.before(Op::RenameNew, "other", move || {
+        session(&options().open(&path).unwrap(), 29).fork("forked", 1).unwrap();
+    });
+    append(&ours.session("other").unwrap(), 1);
+    check(folder.path());
+}
+
+#[test]
+fn what_we_deleted_and_somebody_restored_is_there_again() {
+    for (key, generation) in [("k", 3), ("key 3", 1)] {
+        let folder = with_third();
+        options().open(folder.path()).unwrap().close().unwrap();
+        let ours = options().open(folder.path()).unwrap();
+        ours.restore(&delete(&ours, key)).unwrap();
+        let other = options().open(folder.path()).unwrap();
+        append(&other.session(key).unwrap(), 5);
+        other.close().unwrap();
+        let third = options().open(folder.path()).unwrap();
+        third.rebuild_index(RebuildOptions::new(), &Progress::default()).unwrap();
+        third.close().unwrap();
+        assert_eq!(keys(ours.recent(3).unwrap())[0], key);
+        assert_eq!(ours.session(key).unwrap().append(numbered(4)).unwrap().generation, generation);
+    }
+}
+
+#[test]
+fn the_first_page_has_what_others_folded_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = options().open(folder.path()).unwrap();
+    (0..160).for_each(|number| append(&session(&store, number), number));
+    store.close().unwrap();
+    let ours = options().open(folder.path()).unwrap();
+    (0..60).for_each(|number| append(&session(&ours, number), number));
+    let other = options().open(folder.path()).unwrap();
+    (150..153).for_each(|number| append(&session(&other, number), number));
+    other.close().unwrap();
+    ours.close().unwrap();
+    assert_eq!(check(folder.path()), 0);
+}
+
+#[test]
+fn a_settling_beside_a_poisoned_session_leaves_its_files_alone() {
+    let folder = made();
+    let fs = FaultyFs::default();
+    let often = options().registry_save_delay(Duration::from_millis(1)).file_system(Arc::new(fs.clone()));
+    let store = often.open(folder.path()).unwrap();
+    append(&session(&store, 3), 1);
+    fs.fail(Op::SyncData, 1, Fault::Eio, "key_3~");
+    session(&store, 3).append(numbered(5)).unwrap_err();
+    fs.reset();
+    fs::write(folder.path().join("registry.changes.jsonl"), "nothing is proven by this\n").unwrap();
+    for number in 10..16 {
+        append(&session(&store, number), 1);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert!(log(folder.path()).contains("\"proof\""), "it was settled");
+    assert_eq!([Op::Write, Op::SyncData, Op::SetLen, Op::Remove].map(|op| fs.count(op, "key_3~")), [0; 4]);
 }

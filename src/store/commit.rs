@@ -10,6 +10,7 @@ use crate::status::SessionState;
 use crate::store::group::{self, Append, waiting};
 use crate::store::inner::{Inner, Opened, Unborn};
 use crate::store::job::{Again, Decide, Done, Job, TurnChange, TurnId};
+use crate::store::settle::Birth;
 use crate::store::slot::{Held, Kept, Slot};
 use crate::store::waiter::{Answer, Waiter};
 use crate::timestamp::Timestamp;
@@ -309,9 +310,9 @@ impl Lead<'_> {
         found_one: &mut bool,
     ) -> Result<(), Error> {
         let records: Vec<_> = appends.iter().flat_map(Append::unwritten).collect();
-        self.inner.touch(&self.slot.key, generation);
         let (layout, key) = (&self.inner.layout, &self.slot.key);
-        match Writer::give_birth(self.inner, layout, lock, key, generation, &records, now) {
+        let birth = Birth { inner: self.inner, key, generation };
+        match Writer::give_birth(&birth, layout, lock, key, generation, &records, now) {
             Ok((writer, written)) => {
                 self.inner.folder.born(key, generation);
                 self.inner.fold(&self.slot.key, writer.row());

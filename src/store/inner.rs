@@ -346,6 +346,12 @@ impl Inner {
         slot.forget_poisoned(self);
     }
 
+    /// Returns the keys that nothing of ours touches before somebody asks for that.
+    pub(crate) fn poisoned(&self) -> Vec<SessionKey> {
+        let open = self.open().clone();
+        open.iter().filter(|slot| slot.is_poisoned()).map(|slot| slot.key.clone()).collect()
+    }
+
     pub(crate) fn flush(&self) -> Result<Flushed, Error> {
         self.check_writable()?;
         let mut flushed = Flushed::default();

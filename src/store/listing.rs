@@ -152,7 +152,7 @@ impl Inner {
     }
 
     /// Takes over the rows of the log's first page.
-    fn learn_page(&self) {
+    pub(crate) fn learn_page(&self) {
         let mut changes = self.changes();
         let Some(log) = changes.as_mut() else { return };
         log.take_page();

@@ -227,6 +227,8 @@ impl Inner {
             old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row));
         }
         (registry.rest, registry.on_disk) = (Some(rest), on_disk);
+        // A proof that holds now was begun behind every deletion of ours: what it knows was restored, or born again.
+        registry.gone.clear();
         Some(changes)
     }
 

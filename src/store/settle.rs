@@ -35,19 +35,29 @@ const SETTLE_SHARE: u32 = 100;
 /// Waited for another process's fold, at a close.
 pub(crate) const FOLD_WAIT: Duration = Duration::from_secs(5);
 
-impl Midwife for Inner {
+/// The birth of a transcript.
+pub(crate) struct Birth<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) key: &'a SessionKey,
+    pub(crate) generation: u64,
+}
+
+impl Midwife for Birth<'_> {
     /// Tells the log and the list of the folder its new time if this step is all that changed it. Of other processes' births at the
     /// same time nobody could say so: they end the proof.
     fn alone<T>(&self, step: impl FnOnce() -> T) -> T {
-        let _alone = self.folder.step();
-        let folder = || self.layout.fs.stat(&self.layout.transcripts()).ok();
+        let Self { inner, key, generation } = self;
+        let _alone = inner.folder.step();
+        let folder = || inner.layout.fs.stat(&inner.layout.transcripts()).ok();
         let before = folder();
-        let is_told = before.is_some_and(|before| self.is_told(&before));
+        let is_told = before.is_some_and(|before| inner.is_told(&before));
         let done = step();
         if let (Some(before), Some(after)) = (before, folder()) {
-            self.folder.advance(&before, &after);
+            inner.folder.advance(&before, &after);
             if is_told {
-                self.log(&changes::encode([Line::Folder(ns(after.changed_ns))]));
+                // Together: a log that has the time without the session, as when it was folded in between, would deny the session.
+                let folder = Line::Folder(ns(after.changed_ns));
+                inner.log(&changes::encode([Line::Touched(key, *generation), folder]));
             }
         }
         done
@@ -178,6 +188,8 @@ impl Inner {
         let mut fold = self.begin_fold(self.is_large(), wait);
         if let Some((fold, newest_since)) = fold.as_mut().and_then(|fold| Some((fold, self.newest_since()?))) {
             fold.newest_since = Some(newest_since);
+            // What was learned before may have been dropped: another process has folded since we looked last.
+            self.learn_page();
             if !self.has_unsaved() && self.changes().as_ref().is_some_and(|log| log.news().next().is_none()) {
                 return Ok(());
             }
@@ -204,7 +216,10 @@ impl Inner {
     pub(crate) fn begin_rebuild(&self, transcripts: usize) -> Option<Fold> {
         *self.changes() = None;
         // No time of any folder. The log stays for its witnesses until the registry is saved.
-        self.log(&changes::encode([Line::Folder(0)]));
+        {
+            let _no_birth = self.folder.step();
+            self.log(&changes::encode([Line::Folder(0)]));
+        }
         let bytes = u64::try_from(transcripts).unwrap_or(u64::MAX).saturating_mul(ROW_BYTES);
         self.begin_fold(bytes >= self.options.registry_log_from, FOLD_WAIT)
     }
@@ -226,9 +241,10 @@ impl Inner {
             self.layout.fs.remove(&self.layout.changes()).ok();
         }
         let started = Instant::now();
-        let is_due = due.is_none_or(|due| due <= started);
+        // Where nobody knows since when the machine runs there is no proof to be had.
+        let is_due = self.layout.fs.boot().is_some() && due.is_none_or(|due| due <= started);
         if is_large && (has_outgrown || (is_due && self.newest_since().is_none())) {
-            let settled = self.settle(&[], Duration::ZERO);
+            let settled = self.settle(&self.poisoned(), Duration::ZERO);
             *due = started.elapsed().checked_mul(SETTLE_SHARE).and_then(|pause| Instant::now().checked_add(pause));
             return settled;
         }

@@ -125,6 +125,10 @@ impl Slot {
         }
     }
 
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.lock().poisoned.is_some()
+    }
+
     /// Says whether a flush would have something to do.
     pub(crate) fn has_unsynced(&self) -> bool {
         let state = self.lock();

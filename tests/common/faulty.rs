@@ -67,6 +67,16 @@ struct Plan {
     /// How long operations take at least.
     slow: BTreeMap<Op, std::time::Duration>,
     log: Vec<(Op, PathBuf)>,
+    hook: Option<Hook>,
+}
+
+/// What is done once, before an operation on a path with this in its name.
+struct Hook(Op, String, Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "before {:?} of {}", self.0, self.1)
+    }
 }
 
 /// The wrapper; clones share their counts.
@@ -80,6 +90,11 @@ impl FaultyFs {
     pub fn fail(&self, op: Op, k: usize, fault: Fault, only: &str) {
         let mut plan = self.plan.lock().unwrap();
         *plan = Plan { fail: Some((op, k, fault)), only: only.to_owned(), ..Plan::default() };
+    }
+
+    /// Has something done before the next such operation on a path with `part` in its name.
+    pub fn before(&self, op: Op, part: &str, work: impl FnOnce() + Send + 'static) {
+        self.plan.lock().unwrap().hook = Some(Hook(op, part.to_owned(), Box::new(work)));
     }
 
     /// Has every such operation take so long at least.
@@ -104,6 +119,11 @@ impl FaultyFs {
     }
 
     fn meet(&self, op: Op, path: &Path) -> Option<Fault> {
+        let is_met = |hook: &mut Hook| hook.0 == op && path.to_string_lossy().contains(&hook.1);
+        let hook = self.plan.lock().unwrap().hook.take_if(is_met);
+        if let Some(Hook(_, _, work)) = hook {
+            work();
+        }
         let mut plan = self.plan.lock().unwrap();
         plan.log.push((op, path.to_owned()));
         if plan.dead && matches!(op, Op::Write | Op::SetLen | Op::SyncData | Op::SyncAll) {
