@@ -1,6 +1,6 @@
 //! The few file operations that we rely on, behind a trait so that a simulated disk can stand in.
 //!
-//! `std::fs` is used only in [`os`]. What the operations promise is what `src/format.md` assumes of a disk; what they do *not*
+//! `std::fs` is used only in `fs/os.rs`. What the operations promise is what `src/format.md` assumes of a disk; what they do *not*
 //! do is retry: an error of a sync is final, and an interrupted one is an error.
 
 mod os;
