@@ -102,6 +102,9 @@ impl Registry {
     }
 }
 
+/// The registry in memory, and what was read of the rows that are not in it.
+type WithRest<'a> = (MutexGuard<'a, Registry>, Option<(Rows, RegistryState)>);
+
 /// Returns the rows that a log has of a registry that it proves, and where the others are.
 fn read_proven(layout: &Layout, changes: &mut Changes) -> Option<(Rows, Rest)> {
     let (fs, path) = (&*layout.fs, layout.registry());
@@ -144,23 +147,27 @@ impl Inner {
         }
     }
 
-    /// Returns where the rows are that are not in memory.
-    fn base(&self) -> Option<Base> {
-        self.registry().rest.as_ref().map(|rest| rest.base.clone())
+    /// Reads the rows that are not in memory, if there are any; with them the registry in memory as it is then.
+    fn read_rest(&self) -> Result<WithRest<'_>, Error> {
+        let registry = self.registry();
+        let Some(base) = registry.rest.as_ref().map(|rest| rest.base.clone()) else { return Ok((registry, None)) };
+        drop(registry);
+        let read = Rows::read(base.file()).context("read", &self.layout.registry())?;
+        let registry = self.registry();
+        if registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
+            return Ok((registry, Some(read)));
+        }
+        drop(registry);
+        self.read_rest()
     }
 
     /// Reads all rows that are not in memory.
     pub(crate) fn learn_all(&self) -> Result<(), Error> {
-        let Some(base) = self.base() else { return Ok(()) };
-        let (rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
-        let mut registry = self.registry();
-        if !registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
-            drop(registry);
-            return self.learn_all();
+        if let (mut registry, Some((rows, state))) = self.read_rest()? {
+            registry.learn(rows.into_rows());
+            registry.rest = None;
+            registry.unsound |= state != RegistryState::Sound;
         }
-        registry.learn(rows.into_rows());
-        registry.rest = None;
-        registry.unsound |= state != RegistryState::Sound;
         Ok(())
     }
 
@@ -183,17 +190,19 @@ impl Inner {
 
     /// Returns all rows. Of a large registry they do not stay in memory: a list is made now and then, a store is open for long.
     pub(crate) fn rows(&self) -> Result<Rows, Error> {
-        let Some(base) = self.base() else { return Ok(self.registry().rows.clone()) };
-        let (mut rows, state) = Rows::read(base.file()).context("read", &self.layout.registry())?;
-        let registry = self.registry();
-        if state != RegistryState::Sound || !registry.rest.as_ref().is_some_and(|rest| rest.base.is(&base)) {
-            drop(registry);
-            self.learn_all()?;
-            return self.rows();
+        match self.read_rest()? {
+            (registry, None) => Ok(registry.rows.clone()),
+            (registry, Some((mut rows, RegistryState::Sound))) => {
+                registry.rows.iter().for_each(|row| rows.put_later(row));
+                registry.gone.iter().for_each(|(key, generation, id)| rows.remove(key, *generation, id));
+                Ok(rows)
+            }
+            (registry, Some(_)) => {
+                drop(registry);
+                self.learn_all()?;
+                self.rows()
+            }
         }
-        registry.rows.iter().for_each(|row| rows.put_later(row));
-        registry.gone.iter().for_each(|(key, generation, id)| rows.remove(key, *generation, id));
-        Ok(rows)
     }
 
     /// Returns those of the rows in memory that are wanted.
