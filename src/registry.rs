@@ -325,18 +325,20 @@ impl Rows {
     }
 
     /// Takes over a row that was folded at another time, if it is the later one. What was known to be durable stays known.
-    pub(crate) fn put_later(&mut self, row: &Row) {
+    pub(crate) fn put_later(&mut self, row: Row) {
         let Ok(key) = SessionKey::new(&row.key) else { return };
-        match self.get(&key, row.generation) {
+        let session = (key, row.generation);
+        let later = match self.0.get(&session) {
             Some(old) if old.id == row.id => {
                 let durable_seq = row.durable_seq.max(old.durable_seq);
-                let later = if row.last_seq >= old.last_seq { row } else { old };
-                self.put(Row { durable_seq, ..later.clone() });
+                let later = if row.last_seq >= old.last_seq { row } else { Row::clone(old) };
+                Row { durable_seq, ..later }
             }
             // A repair gave it another id.
-            Some(old) if old.last_ts > row.last_ts => {}
-            _ => self.put(row.clone()),
-        }
+            Some(old) if old.last_ts > row.last_ts => return,
+            _ => row,
+        };
+        self.0.insert(session, Arc::new(later));
     }
 
     /// Returns the keys by the stem of their files.

@@ -149,7 +149,7 @@ RULES = {
     "a restore settles what it does not know": ("src/restore.rs", "doomed.doubt();", ""),
     "copied rows keep their old numbers": (MERGE, "if first.seq == self.lines {", "if first.seq == self.lines || first.seq > 0 {"),
     "what changed meanwhile is not merged": (ROWS, "registry.unsaved().filter(|key| !changed.contains(*key)).cloned().collect();", "registry.unsaved().filter(|_| false).cloned().collect();"),
-    "the first page brings back what was deleted": (ROWS, "self.registry().learn(logged.into_rows());", "let mut registry = self.registry();\n        logged.iter().for_each(|row| registry.rows.put_later(row));"),
+    "the first page brings back what was deleted": (ROWS, "self.registry().learn(logged.into_rows());", "let mut registry = self.registry();\n        logged.into_rows().for_each(|row| registry.rows.put_later(row));"),
     "somebody else's births are taken for ours": ("src/store/folder.rs", ".filter(|snapshot| snapshot.modified_ns == before.modified_ns)", ".filter(|_| before.link_count > 0)"),
     "a birth tells no time of the folder": (SETTLE, "            if is_told {\n", "            if is_told && after.link_count == 0 {\n"),
     "a stop that is no stop": ("src/store/resumes.rs", "mark == Mark::Stopped", "mark != Mark::Unknown"),

@@ -194,11 +194,10 @@ impl Changes {
         Ok(())
     }
 
-    /// Takes the rows of the log's first page to the others.
-    pub(crate) fn take_page(&mut self) {
+    /// Returns the rows of the log's first page, once.
+    pub(crate) fn take_page(&mut self) -> Vec<Row> {
         let page = std::mem::take(&mut self.page);
-        let rows = page.split(|byte| *byte == b'\n').filter_map(Row::decode);
-        rows.for_each(|(_, row)| self.rows.put_later(&row));
+        page.split(|byte| *byte == b'\n').filter_map(|line| Some(Row::decode(line)?.1)).collect()
     }
 
     fn read_behind(&self, file: &dyn FsFile) -> io::Result<Vec<u8>> {
@@ -216,7 +215,7 @@ impl Changes {
             self.touched.remove(&session);
             self.logged.insert(session);
             // A row that somebody logged of a session that he let go of meanwhile is not the later one.
-            self.rows.put_later(&row);
+            self.rows.put_later(row);
             return Some(());
         }
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
@@ -242,6 +241,11 @@ impl Changes {
             && fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)
             && fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.changed_ns)) == self.folder_ns);
         is_same.then_some(proof)
+    }
+
+    /// Device and inode of the log's file.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
     }
 
     pub(crate) fn folder_ns(&self) -> Option<i64> {

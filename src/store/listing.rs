@@ -20,6 +20,8 @@ pub(crate) struct Proven {
     touched: BTreeSet<(SessionKey, u64)>,
     /// Rows with an activity at this time or behind it are all in the log.
     newest_since: Timestamp,
+    /// Which log that is.
+    log: (u64, u64),
 }
 
 /// What could not be folded.
@@ -57,7 +59,11 @@ impl Inner {
     }
 
     fn proven(&self) -> Option<Proven> {
-        self.with_proof(|log, proof| Proven { touched: log.touched.clone(), newest_since: proof.newest_since })
+        self.with_proof(|log, proof| Proven {
+            touched: log.touched.clone(),
+            newest_since: proof.newest_since,
+            log: log.identity(),
+        })
     }
 
     /// Returns the newest generation of a key of which anybody has told, 0 if there is none; `None` where nothing is proven.
@@ -155,13 +161,16 @@ impl Inner {
     pub(crate) fn learn_page(&self) {
         let mut changes = self.changes();
         let Some(log) = changes.as_mut() else { return };
-        log.take_page();
-        self.take_logged(log);
+        self.take_page(log);
     }
 
     /// Returns the newest sessions of those in memory with an activity since then; `None` where these are too few.
     fn recent_since(&self, proven: &Proven, since: Timestamp, limit: usize) -> Result<Option<Vec<Listed>>, Error> {
         let mut rows = self.rows_in_memory(|row| row.updated >= since || since == epoch());
+        if self.changes().as_ref().map(Changes::identity) != Some(proven.log) {
+            // Another thread has met a newer log meanwhile, whose first page nobody has taken over.
+            return Ok(None);
+        }
         let mut unreadable = Vec::new();
         let is_touched = |row: &Row, key: &SessionKey| proven.touched.contains(&(key.clone(), row.generation));
         rows.retain(|row| SessionKey::new(&row.key).is_ok_and(|key| !is_touched(row, &key)));

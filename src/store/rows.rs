@@ -58,9 +58,10 @@ impl Registry {
             return Ok((Self::new(rows, on_disk, RegistryState::Sound, Some(rest)), changes, RegistryState::Sound));
         }
         let (mut rows, state) = Rows::load(fs, &path)?;
-        changes.iter_mut().for_each(Changes::take_page);
         // Nobody vouches for it, but a row in the log may be the later witness.
-        changes.iter().flat_map(|changes| changes.rows.iter()).for_each(|row| rows.put_later(row));
+        let page = changes.iter_mut().flat_map(Changes::take_page).collect::<Vec<_>>();
+        let logged = changes.into_iter().flat_map(|changes| changes.rows.into_rows());
+        page.into_iter().chain(logged).for_each(|row| rows.put_later(row));
         Ok((Self::new(rows, on_disk, state, None), None, state))
     }
 
@@ -91,12 +92,11 @@ impl Registry {
     /// Takes over rows from disk that we have not.
     fn learn(&mut self, rows: impl IntoIterator<Item = Row>) {
         for row in rows {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
             let is_gone = |(gone, generation, id): &(SessionKey, u64, String)| {
-                (gone, *generation, id) == (&key, row.generation, &row.id)
+                (gone.as_str(), *generation, id) == (row.key.as_str(), row.generation, &row.id)
             };
             if !self.gone.iter().any(is_gone) {
-                self.rows.put_later(&row);
+                self.rows.put_later(row);
             }
         }
     }
@@ -193,7 +193,7 @@ impl Inner {
         match self.read_rest()? {
             (registry, None) => Ok(registry.rows.clone()),
             (registry, Some((mut rows, RegistryState::Sound))) => {
-                registry.rows.iter().for_each(|row| rows.put_later(row));
+                registry.rows.iter().for_each(|row| rows.put_later(row.clone()));
                 registry.gone.iter().for_each(|(key, generation, id)| rows.remove(key, *generation, id));
                 Ok(rows)
             }
@@ -233,12 +233,17 @@ impl Inner {
         let mut registry = self.registry();
         let old = std::mem::replace(&mut registry.rows, rows);
         for (key, generation) in registry.folded.clone() {
-            old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row));
+            old.get(&key, generation).into_iter().for_each(|row| registry.rows.put_later(row.clone()));
         }
         (registry.rest, registry.on_disk) = (Some(rest), on_disk);
         // A proof that holds now was begun behind every deletion of ours: what it knows was restored, or born again.
         registry.gone.clear();
         Some(changes)
+    }
+
+    /// Takes over the rows of the log's first page.
+    pub(crate) fn take_page(&self, changes: &mut Changes) {
+        self.registry().learn(changes.take_page());
     }
 
     /// Takes over what the log has new from others: rows of sessions that they let go of.

@@ -119,7 +119,7 @@ impl Inner {
         let folder_ns = ns(fs.stat(&self.layout.transcripts()).ok()?.changed_ns);
         // Rows that only the log has are witnesses, whoever vouches for it or not.
         if let Some(mut log) = Changes::load(&**fs, &path) {
-            log.take_page();
+            self.take_page(&mut log);
             self.take_logged(&mut log);
         }
         Some(Fold { _lock: lock, old, seen_bytes, folder_ns, newest_since: None })
