@@ -287,6 +287,28 @@ fn a_log_or_a_registry_that_is_not_what_was_saved_is_not_believed() {
 }
 
 #[test]
+fn half_a_line_proves_nothing_until_it_is_whole() {
+    let folder = made();
+    let path = folder.path().join("registry.changes.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let fs_ = FaultyFs::default();
+    let reader = options().file_system(Arc::new(fs_.clone())).open_read_only(folder.path()).unwrap();
+    let looks = || {
+        reader.recent(3).unwrap();
+        let looks = fs_.count(Op::ReadDir, "transcripts");
+        fs_.reset();
+        looks
+    };
+    assert_eq!(looks(), 0);
+    let line = whole.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    fs::write(&path, [&whole, &line[..line.len() / 2]].concat()).unwrap();
+    assert!(looks() > 0);
+    assert!(looks() > 0);
+    fs::write(&path, [&whole[..], line].concat()).unwrap();
+    assert_eq!(looks(), 0);
+}
+
+#[test]
 fn what_others_do_to_the_files_is_seen() {
     let folder = made();
     let other = made();

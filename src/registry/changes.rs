@@ -63,6 +63,8 @@ pub(crate) struct Changes {
     folder_ns: Option<i64>,
     /// Some line is none.
     broken: bool,
+    /// Half a line at the end: its writer is slow, or was killed. Nothing is proven as long as it is not whole.
+    unfinished_bytes: usize,
     identity: (u64, u64),
     read_bytes: u64,
 }
@@ -172,12 +174,16 @@ impl Changes {
     }
 
     fn read_on(&mut self, file: &dyn FsFile) -> io::Result<()> {
+        let unfinished =
+            |new: &[u8]| new.len().saturating_sub(memchr::memrchr(b'\n', new).map_or(0, |at| at.saturating_add(1)));
         let mut new = self.read_behind(file)?;
-        if new.last().is_some_and(|byte| *byte != b'\n') {
+        if unfinished(&new) > 0 && unfinished(&new) != self.unfinished_bytes {
             // Somebody is writing a line.
             file.settle();
             new = self.read_behind(file)?;
         }
+        self.unfinished_bytes = unfinished(&new);
+        new.truncate(new.len().saturating_sub(self.unfinished_bytes));
         let mut page_rows = if self.read_bytes == 0 { saved_rows(&new) } else { 0 };
         for line in new.split_inclusive(|byte| *byte == b'\n') {
             let taken = line.strip_suffix(b"\n").and_then(|text| {
@@ -236,7 +242,7 @@ impl Changes {
     /// Returns the proof if it holds now: the same start of the machine, the same registry, nothing new in the folder but what
     /// was told here.
     pub(crate) fn holds(&self, fs: &dyn Fs, registry: &Path, transcripts: &Path) -> Option<&Proof> {
-        let proof = self.proof.as_ref().filter(|_| !self.broken)?;
+        let proof = self.proof.as_ref().filter(|_| !self.broken && self.unfinished_bytes == 0)?;
         let is_same = fs.boot().as_ref() == Some(&proof.boot)
             && fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)
             && fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.changed_ns)) == self.folder_ns);

@@ -178,6 +178,8 @@ impl Inner {
         }
         // Of the file that we saved, not of one that somebody has put in its place since.
         let proof = Proof::new(fs, &self.saved_as()?, newest_since, newest.len())?;
+        // Half a line is written again by whoever writes it: its log has lost the name.
+        meanwhile.truncate(memchr::memrchr(b'\n', &meanwhile).map_or(0, |at| at.saturating_add(1)));
         let mut lines = meanwhile;
         lines.extend(changes::encode([Line::Proof(&proof)]));
         changes::append(fs, &path, &lines).ok().filter(|told| *told).map(drop)
