@@ -76,7 +76,7 @@ impl Keeper {
 
 fn run(weak: &Weak<Inner>) {
     let mut save_took = Duration::ZERO;
-    let mut settle_due = None;
+    let mut settled = None;
     loop {
         let Some(inner) = weak.upgrade() else { return };
         let options = &inner.options;
@@ -88,7 +88,7 @@ fn run(weak: &Weak<Inner>) {
         if inner.keeper.take_change(options.registry_save_delay.max(save_took * SAVE_SHARE)) {
             let started = Instant::now();
             // The index is a cache: what can not be saved now is saved later, or folded again.
-            if inner.save_or_settle(&mut settle_due).is_err() {
+            if inner.save_or_settle(&mut settled).is_err() {
                 inner.keeper.changed();
             }
             save_took = started.elapsed();

@@ -64,6 +64,12 @@ impl Midwife for Birth<'_> {
     }
 }
 
+/// The keeper's last settling.
+pub(crate) struct Settled {
+    at: Instant,
+    took: Duration,
+}
+
 /// A fold that has begun.
 pub(crate) struct Fold {
     _lock: Lock,
@@ -236,7 +242,7 @@ impl Inner {
 
     /// Saves what changed, at least. A large registry that nobody vouches for, since the machine was started, was not closed, or
     /// something was done that no log is told of, is settled if that is due; so is a log that was appended to for long.
-    pub(crate) fn save_or_settle(&self, due: &mut Option<Instant>) -> Result<(), Error> {
+    pub(crate) fn save_or_settle(&self, settled: &mut Option<Settled>) -> Result<(), Error> {
         let (has_outgrown, is_large) = (self.has_outgrown(), self.is_large());
         if has_outgrown && !is_large {
             // Another process's, with another idea of what is large; nobody is to pay for it for ever.
@@ -244,11 +250,12 @@ impl Inner {
         }
         let started = Instant::now();
         // Where nobody knows since when the machine runs there is no proof to be had.
-        let is_due = self.layout.fs.boot().is_some() && due.is_none_or(|due| due <= started);
+        let is_due = self.layout.fs.boot().is_some()
+            && settled.as_ref().is_none_or(|last| last.at.elapsed() >= last.took.saturating_mul(SETTLE_SHARE));
         if is_large && (has_outgrown || (is_due && self.newest_since().is_none())) {
-            let settled = self.settle(&self.poisoned(), Duration::ZERO);
-            *due = started.elapsed().checked_mul(SETTLE_SHARE).and_then(|pause| Instant::now().checked_add(pause));
-            return settled;
+            let done = self.settle(&self.poisoned(), Duration::ZERO);
+            *settled = Some(Settled { at: Instant::now(), took: started.elapsed() });
+            return done;
         }
         self.save_registry()
     }
