@@ -130,8 +130,8 @@ pub use repair::Repaired;
 pub use restore::Trashed;
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
-    Context, Drained, Flushed, Listed, MarkedRecent, Options, Pending, ReadOptions, Resumable, Session, Store, Summary,
-    Turn, Undone,
+    Context, Drained, Flushed, Listed, MarkedRecent, NewSession, Options, Pending, ReadOptions, Resumable, Session,
+    Store, Summary, Turn, Undone,
 };
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::backward::Backward;
