@@ -132,6 +132,13 @@ pub(crate) struct Head<'a> {
     pub(crate) body_start: usize,
 }
 
+impl Head<'_> {
+    /// Returns the body of the line that this is the head of. A line that was decoded has one.
+    pub(crate) fn body<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.get(self.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default()
+    }
+}
+
 /// What the caller gives of a record, already validated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content<'a> {

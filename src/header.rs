@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{FORMAT_VERSION, FRAME_TAIL_BYTES, KIND_HEADER};
+use crate::format::{FORMAT_VERSION, KIND_HEADER};
 use crate::frame::{self, Content, Crc};
 use crate::fs::Fs;
 use crate::key::SessionKey;
@@ -79,7 +79,7 @@ impl Header {
         if head.seq != 0 || head.kind != KIND_HEADER || head.prev != Crc::ZERO || head.id_json.is_some() {
             return Err(HeaderDefect::Bad);
         }
-        let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
+        let body = head.body(line);
         let Some(body) = serde_json::from_slice(body).ok().filter(|body: &HeaderBody| body.format == FORMAT_VERSION)
         else {
             // Another format may have other fields.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, Durability};
-use crate::format::{FRAME_TAIL_BYTES, KIND_ROW};
+use crate::format::KIND_ROW;
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{Fs, FsFile, IoContext as _, OpenMode, PathError, Stat};
 use crate::header::{Header, Parent};
@@ -135,8 +135,7 @@ impl Row {
     /// Reads a row and the index of its line.
     fn decode(line: &[u8]) -> Option<(u64, Self)> {
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
-        let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
-        let mut row: Self = serde_json::from_slice(body).ok().filter(|_| head.kind == KIND_ROW)?;
+        let mut row: Self = serde_json::from_slice(head.body(line)).ok().filter(|_| head.kind == KIND_ROW)?;
         SessionKey::new(&row.key).ok()?;
         if [row.records, row.length_bytes, row.last_seq, row.durable_seq].into_iter().any(|count| count > COUNT_MAX) {
             return None;

@@ -94,12 +94,9 @@ impl Fs for OsFs {
             Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => return self.stat(path),
             Err(error) => return Err(error.into()),
         };
+        let file_type = FileType::from_raw_mode(found.stx_mode.into());
         Ok(Stat {
-            kind: match FileType::from_raw_mode(found.stx_mode.into()) {
-                FileType::RegularFile => FileKind::Regular,
-                FileType::Directory => FileKind::Directory,
-                _ => FileKind::Other,
-            },
+            kind: kind_of(file_type.is_file(), file_type.is_dir()),
             length_bytes: found.stx_size,
             identity: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
             link_count: found.stx_nlink.into(),
@@ -283,15 +280,18 @@ impl FsFile for OsFile {
     }
 }
 
+fn kind_of(is_file: bool, is_folder: bool) -> FileKind {
+    match (is_file, is_folder) {
+        (true, _) => FileKind::Regular,
+        (_, true) => FileKind::Directory,
+        _ => FileKind::Other,
+    }
+}
+
 fn stat_of(metadata: &std::fs::Metadata) -> Stat {
     use std::os::unix::fs::MetadataExt as _;
-    let kind = match metadata.file_type() {
-        kind if kind.is_file() => FileKind::Regular,
-        kind if kind.is_dir() => FileKind::Directory,
-        _ => FileKind::Other,
-    };
     Stat {
-        kind,
+        kind: kind_of(metadata.is_file(), metadata.is_dir()),
         length_bytes: metadata.len(),
         identity: (metadata.dev(), metadata.ino()),
         link_count: metadata.nlink(),

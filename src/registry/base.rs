@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::format::{FRAME_TAIL_BYTES, to_u64};
+use crate::format::to_u64;
 use crate::frame::{self, Crc};
 use crate::fs::{Fs, FsFile, OpenMode, Stat, read_from};
 use crate::key::SessionKey;
@@ -49,8 +49,7 @@ impl Found {
     /// Compares the row's key with this one.
     fn compare(&self, key: &SessionKey) -> io::Result<Ordering> {
         let (head, _) = frame::decode(&self.line, Crc::ZERO).map_err(|_| io::ErrorKind::InvalidData)?;
-        let end = self.line.len().saturating_sub(FRAME_TAIL_BYTES);
-        let named: Named<'_> = serde_json::from_slice(self.line.get(head.body_start..end).unwrap_or_default())?;
+        let named: Named<'_> = serde_json::from_slice(head.body(&self.line))?;
         Ok(named.key.as_ref().cmp(key.as_str()))
     }
 

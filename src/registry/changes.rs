@@ -15,8 +15,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{FRAME_TAIL_BYTES, KIND_FOLDER, KIND_PROOF, KIND_TOUCHED};
-use crate::frame::{self, Content, Crc, Head, Place};
+use crate::format::{KIND_FOLDER, KIND_PROOF, KIND_TOUCHED};
+use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{Fs, FsFile, OpenMode, Stat, read_from};
 use crate::key::SessionKey;
 use crate::registry::{Row, Rows, epoch};
@@ -140,17 +140,35 @@ pub(crate) fn append(fs: &dyn Fs, path: &Path, lines: &[u8]) -> io::Result<bool>
     }
 }
 
+/// Reads the whole lines of a log from an offset on, and says how much of one stands behind them. If that is not `unfinished_bytes`
+/// as before, somebody is writing it, and is waited for.
+pub(crate) fn read_lines(file: &dyn FsFile, from: u64, unfinished_bytes: usize) -> io::Result<(Vec<u8>, usize)> {
+    let read = || {
+        let length_bytes = file.stat()?.length_bytes;
+        if length_bytes > CHANGES_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut lines = read_from(file, from, usize::try_from(length_bytes.saturating_sub(from)).unwrap_or(0))?;
+        let whole_bytes = memchr::memrchr(b'\n', &lines).map_or(0, |at| at.saturating_add(1));
+        let unfinished_bytes = lines.len().saturating_sub(whole_bytes);
+        lines.truncate(whole_bytes);
+        Ok((lines, unfinished_bytes))
+    };
+    let (lines, unfinished) = read()?;
+    if unfinished == 0 || unfinished == unfinished_bytes {
+        return Ok((lines, unfinished));
+    }
+    file.settle();
+    read()
+}
+
 /// Returns how many rows a new log begins with, once it has its proof.
 fn saved_rows(log: &[u8]) -> usize {
     let proof = log.split(|byte| *byte == b'\n').find_map(|line| {
         let head = frame::decode_head(line).ok().filter(|head| head.kind == KIND_PROOF)?;
-        serde_json::from_slice::<Proof>(body_of(&head, line)?).ok()
+        serde_json::from_slice::<Proof>(head.body(line)).ok()
     });
     proof.map_or(0, |proof| proof.saved_rows)
-}
-
-fn body_of<'a>(head: &Head<'_>, line: &'a [u8]) -> Option<&'a [u8]> {
-    line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)
 }
 
 impl Changes {
@@ -174,16 +192,8 @@ impl Changes {
     }
 
     fn read_on(&mut self, file: &dyn FsFile) -> io::Result<()> {
-        let unfinished =
-            |new: &[u8]| new.len().saturating_sub(memchr::memrchr(b'\n', new).map_or(0, |at| at.saturating_add(1)));
-        let mut new = self.read_behind(file)?;
-        if unfinished(&new) > 0 && unfinished(&new) != self.unfinished_bytes {
-            // Somebody is writing a line.
-            file.settle();
-            new = self.read_behind(file)?;
-        }
-        self.unfinished_bytes = unfinished(&new);
-        new.truncate(new.len().saturating_sub(self.unfinished_bytes));
+        let new;
+        (new, self.unfinished_bytes) = read_lines(file, self.read_bytes, self.unfinished_bytes)?;
         let mut page_rows = if self.read_bytes == 0 { saved_rows(&new) } else { 0 };
         for line in new.split_inclusive(|byte| *byte == b'\n') {
             let taken = line.strip_suffix(b"\n").and_then(|text| {
@@ -206,15 +216,6 @@ impl Changes {
         page.split(|byte| *byte == b'\n').filter_map(|line| Some(Row::decode(line)?.1)).collect()
     }
 
-    fn read_behind(&self, file: &dyn FsFile) -> io::Result<Vec<u8>> {
-        let length_bytes = file.stat()?.length_bytes;
-        if length_bytes > CHANGES_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let wanted = usize::try_from(length_bytes.saturating_sub(self.read_bytes)).unwrap_or(0);
-        read_from(file, self.read_bytes, wanted)
-    }
-
     fn take(&mut self, line: &[u8]) -> Option<()> {
         if let Some((_, row)) = Row::decode(line) {
             let session = (SessionKey::new(&row.key).ok()?, row.generation);
@@ -225,7 +226,7 @@ impl Changes {
             return Some(());
         }
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
-        let body = body_of(&head, line)?;
+        let body = head.body(line);
         match head.kind {
             KIND_TOUCHED => {
                 let Touched { key, generation } = serde_json::from_slice(body).ok()?;

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::format::{FRAME_TAIL_BYTES, to_u64};
+use crate::format::to_u64;
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{FsFile, read_from, write_all};
 use crate::key::SessionKey;
@@ -70,9 +70,7 @@ impl Merge<'_> {
 
     /// Takes over lines, with new numbers where there are more or fewer before them than there were.
     fn take(&mut self, lines: &[u8]) -> io::Result<()> {
-        let mut each =
-            lines.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line));
-        let first = each.next().and_then(|line| frame::decode_head(line).ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let first = frame::decode_head(lines).map_err(|_| io::ErrorKind::InvalidData)?;
         if first.seq == self.lines {
             self.pending.extend_from_slice(lines);
             self.lines = self.lines.saturating_add(to_u64(memchr::memchr_iter(b'\n', lines).count()));
@@ -87,8 +85,7 @@ impl Merge<'_> {
     fn renumber(&mut self, line: &[u8]) -> Option<()> {
         // With a new number comes a new checksum, which must not vouch for what the old one did not.
         let (head, _) = frame::decode(line, Crc::ZERO).ok()?;
-        let body = line.get(head.body_start..line.len().checked_sub(FRAME_TAIL_BYTES)?)?;
-        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body };
+        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body: head.body(line) };
         let place = Place { seq: self.lines, durable: head.durable, prev: head.prev };
         frame::encode(&mut self.pending, Crc::ZERO, place, &content);
         self.lines = self.lines.saturating_add(1);

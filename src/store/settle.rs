@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::atomic::TempFile;
 use crate::error::Error;
-use crate::fs::{FsFile, OpenMode, Stat, read_from, write_all};
+use crate::fs::{FsFile, OpenMode, Stat, write_all};
 use crate::key::SessionKey;
 use crate::lock::{Lock, Purpose};
 use crate::registry::Row;
@@ -174,19 +174,10 @@ impl Inner {
         // Who could not tell it something has removed the old one.
         fold.old.stat().ok().filter(|stat| stat.link_count > 0)?;
         temp.replace(&path).ok()?;
-        let behind = fold.old.stat().ok()?.length_bytes.saturating_sub(fold.seen_bytes);
-        let read = || read_from(&*fold.old, fold.seen_bytes, usize::try_from(behind).ok()?).ok();
-        let mut meanwhile = read()?;
-        if meanwhile.last().is_some_and(|byte| *byte != b'\n') {
-            // Somebody is writing a line.
-            fold.old.settle();
-            meanwhile = read()?;
-        }
+        // Half a line is written again by whoever writes it: its log has lost the name.
+        let (mut lines, _) = changes::read_lines(&*fold.old, fold.seen_bytes, 0).ok()?;
         // Of the file that we saved, not of one that somebody has put in its place since.
         let proof = Proof::new(fs, &self.saved_as()?, newest_since, newest.len())?;
-        // Half a line is written again by whoever writes it: its log has lost the name.
-        meanwhile.truncate(memchr::memrchr(b'\n', &meanwhile).map_or(0, |at| at.saturating_add(1)));
-        let mut lines = meanwhile;
         lines.extend(changes::encode([Line::Proof(&proof)]));
         changes::append(fs, &path, &lines).ok().filter(|told| *told).map(drop)
     }

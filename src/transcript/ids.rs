@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::format::{FRAME_TAIL_BYTES, HEAD_BYTES_MAX};
+use crate::format::HEAD_BYTES_MAX;
 use crate::frame::{self, Crc};
 use crate::fs::PathError;
 use crate::record::NewRecord;
@@ -67,8 +67,8 @@ impl Ids {
             let bytes = source.copy(offset, line.end())?;
             let Ok((head, crc)) = frame::decode(&bytes, seed) else { continue };
             if head.id_json == Some(id_json) {
-                let body = bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES));
-                let is_same = head.kind == record.content(head.ts).kind && body == Some(record.body().as_bytes());
+                let (kind, body) = (record.content(head.ts).kind, record.body().as_bytes());
+                let is_same = (head.kind, head.body(&bytes)) == (kind, body);
                 return Ok(Some(Found { written: Written { seq: head.seq, crc, offset }, is_same }));
             }
         }

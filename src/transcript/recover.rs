@@ -184,8 +184,7 @@ fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, 
     let line = block.get(newline.saturating_add(1)..).unwrap_or_default();
     let Ok((head, crc)) = frame::decode(line, header.crc) else { return Ok(false) };
     // Nothing follows a reset: a row that says otherwise would have us append behind one, or begin a generation without.
-    let body = line.get(head.body_start..line.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-    let mark = std::str::from_utf8(body).ok().filter(|_| head.kind == KIND_MARK).map(Mark::parse);
+    let mark = std::str::from_utf8(head.body(line)).ok().filter(|_| head.kind == KIND_MARK).map(Mark::parse);
     let is_reset = matches!(mark, Some(Mark::Reset { .. }));
     Ok((head.seq, crc, is_reset) == (row.last_seq, row.last_crc, closed))
 }

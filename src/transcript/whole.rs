@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::atomic::TempFile;
-use crate::format::{COMMIT_BYTES_MAX, FRAME_TAIL_BYTES, KIND_MARK, to_u64};
+use crate::format::{COMMIT_BYTES_MAX, KIND_MARK, to_u64};
 use crate::frame::{self, Content, Crc, Place};
 use crate::fs::{Fs, IoContext as _, PathError, write_all};
 use crate::header::{Header, Parent};
@@ -59,8 +59,7 @@ impl<'a> NewFile<'a> {
         // Now it is not: the disk is failing as we read.
         let changed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "a record changed while it was copied");
         let (head, _) = frame::decode(&bytes, seed).map_err(|_| changed()).context("read", source.path())?;
-        let body = bytes.get(head.body_start..bytes.len().saturating_sub(FRAME_TAIL_BYTES)).unwrap_or_default();
-        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body };
+        let content = Content { ts: head.ts, kind: head.kind, id_json: head.id_json, body: head.body(&bytes) };
         // A record that is no text is kept as it is: nobody can read it, and nobody else has it.
         let mark = Record::decode(&bytes, seed, range.start).ok().and_then(|record| record.as_mark());
         self.put(seq, &content, mark.as_ref())
