@@ -128,12 +128,13 @@ pub trait Fs: Debug + Send + Sync + 'static {
     fn look(&self, path: &Path) -> io::Result<Stat> {
         self.stat(path)
     }
-    /// Lists the names in a folder, in no order; names that are not UTF-8 are left out, they are not ours.
+    /// Gives each of the names in a folder to `found`, in no order: a folder may have a million. Names that are not UTF-8 are left
+    /// out, they are not ours.
     ///
     /// # Errors
     ///
     /// The system's.
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>>;
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()>;
     /// Makes a folder with exactly this mode; an existing one is left as it is. Missing parents get this mode less the
     /// umask: whoever may write to one of them can replace all that is below it.
     ///

@@ -128,7 +128,7 @@ fn slug(key: &str) -> String {
 }
 
 /// The parts of a transcript's file name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TranscriptName {
     /// `<slug>~<hash>`.
     pub(crate) stem: String,

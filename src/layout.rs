@@ -62,8 +62,10 @@ impl Layout {
     /// Lists the stems of the keys that have a lock's file: those that somebody writes to, and those whose writer was killed.
     pub(crate) fn locked_stems(&self) -> Result<HashSet<String>, PathError> {
         let locks = self.root.join(LOCKS_DIR);
-        let names = self.fs.read_dir(&locks).context("list folder", &locks)?;
-        Ok(names.into_iter().filter_map(|name| name.strip_suffix(".lock").map(str::to_owned)).collect())
+        let mut stems = HashSet::new();
+        let mut found = |name: &str| stems.extend(name.strip_suffix(".lock").map(str::to_owned));
+        self.fs.read_dir(&locks, &mut found).context("list folder", &locks)?;
+        Ok(stems)
     }
 
     /// Returns the lock of who folds the log into the registry. No key's has its name.
@@ -157,17 +159,25 @@ impl Layout {
 
     /// Lists the transcripts, sorted by name.
     pub(crate) fn list(&self) -> Result<Vec<TranscriptName>, PathError> {
+        let mut names = Vec::new();
+        self.each_transcript(|name| names.push(name))?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Gives the name of each transcript to `found`, in no order.
+    pub(crate) fn each_transcript(&self, mut found: impl FnMut(TranscriptName)) -> Result<(), PathError> {
         let folder = self.transcripts();
-        let names = self.fs.read_dir(&folder).context("list folder", &folder)?;
-        let mut found: Vec<_> = names.iter().filter_map(|name| TranscriptName::parse(name)).collect();
-        found.sort();
-        Ok(found)
+        let mut parsed = |name: &str| TranscriptName::parse(name).into_iter().for_each(&mut found);
+        self.fs.read_dir(&folder, &mut parsed).context("list folder", &folder)
     }
 
     /// Returns about how many transcripts there are.
     pub(crate) fn count(&self) -> Result<usize, PathError> {
-        let folder = self.transcripts();
-        self.fs.read_dir(&folder).context("list folder", &folder).map(|names| names.len())
+        let (folder, mut count) = (self.transcripts(), 0_usize);
+        let mut found = |_: &str| count = count.saturating_add(1);
+        self.fs.read_dir(&folder, &mut found).context("list folder", &folder)?;
+        Ok(count)
     }
 
     /// Makes the store's own folder and its name in its parent durable.

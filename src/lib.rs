@@ -96,6 +96,8 @@ mod index;
 
 mod store;
 
+mod finding;
+
 mod verify;
 
 mod rebuild;
@@ -116,6 +118,7 @@ pub mod sim;
 pub use atomic::Durability;
 pub use damage::{Defect, Gap, Tail, TailState};
 pub use error::Error;
+pub use finding::{Finding, FindingKind, Severity};
 pub use frame::{Crc, FrameDefect};
 pub use future::Submitted;
 pub use header::Parent;
@@ -138,4 +141,4 @@ pub use transcript::backward::Backward;
 pub use transcript::reader::{Item, Records};
 pub use transcript::trail::Clamped;
 pub use trash::Deleted;
-pub use verify::{Finding, FindingKind, Progress, Report, Severity, VerifyOptions};
+pub use verify::{Progress, Report, VerifyOptions};

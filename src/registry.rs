@@ -11,6 +11,7 @@
 
 pub(crate) mod base;
 pub(crate) mod changes;
+pub(crate) mod lines;
 pub(crate) mod merge;
 
 use std::cmp::Reverse;
@@ -29,6 +30,7 @@ use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::parallel::in_parallel;
 use crate::record::Info;
+use crate::registry::lines::Lines;
 use crate::status::{SessionState, Status};
 use crate::timestamp::Timestamp;
 
@@ -160,62 +162,13 @@ pub enum RegistryState {
     },
 }
 
-/// Some millions of rows.
-const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// More than a row can have: its longest parts are the title, which stood in a mark of at most 64 KiB, and two keys.
 const ROW_BYTES_MAX: usize = 256 * 1024;
-const READ_BYTES: usize = 64 * 1024;
 /// Encoded by one thread at a time.
 const ENCODED_ROWS: usize = 4096;
 /// More than any file has bytes or records. As a witness such a number would have a repair write a gap mark behind which no
 /// record has a number.
 const COUNT_MAX: u64 = u64::MAX / 2;
-
-/// The lines of a registry, as they are read.
-#[derive(Debug, Default)]
-struct Lines {
-    rows: Rows,
-    /// First line that is not the row that belongs there, counted from 1.
-    bad: Option<u64>,
-    /// Of the line that is being read; what is beyond the longest row is dropped.
-    partial: Vec<u8>,
-    too_long: bool,
-    unfinished: bool,
-    finished: u64,
-}
-
-impl Lines {
-    fn take(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let text = piece.strip_suffix(b"\n");
-            let rest = text.unwrap_or(piece);
-            self.too_long |= self.partial.len().saturating_add(rest.len()) > ROW_BYTES_MAX;
-            if self.too_long {
-                self.partial.clear();
-            } else {
-                self.partial.extend_from_slice(rest);
-            }
-            self.unfinished = text.is_none();
-            if !self.unfinished {
-                self.end();
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        let decoded = Row::decode(&self.partial).filter(|_| !self.too_long);
-        // A row that is not in its place is believed all the same: as a witness it costs a look at its file at most.
-        if decoded.as_ref().is_none_or(|(index, _)| *index != self.finished) {
-            self.bad = self.bad.or(self.finished.checked_add(1));
-        }
-        if let Some((_, row)) = decoded {
-            self.rows.put(row);
-        }
-        self.finished = self.finished.saturating_add(1);
-        self.partial.clear();
-        self.too_long = false;
-    }
-}
 
 fn is_no_registry(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, InvalidInput, IsADirectory};
@@ -242,25 +195,13 @@ impl Rows {
 
     /// Reads rows; a bad line costs itself only.
     pub(crate) fn read(file: &dyn FsFile) -> std::io::Result<(Self, RegistryState)> {
-        if file.stat()?.length_bytes > REGISTRY_BYTES_MAX {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        let mut lines = Lines::default();
-        let mut buffer = vec![0; READ_BYTES];
-        let mut offset = 0_u64;
-        while offset <= REGISTRY_BYTES_MAX {
-            let count = file.read_at(&mut buffer, offset)?;
-            if count == 0 {
-                break;
+        let (mut rows, mut lines) = (Self::default(), Lines::new(file)?);
+        while let Some(some) = lines.next_rows(file)? {
+            for row in some {
+                rows.put(row);
             }
-            lines.take(buffer.get(..count).unwrap_or_default());
-            offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         }
-        if lines.unfinished {
-            lines.end();
-        }
-        // An empty file is what the registry of an empty store is, too.
-        Ok((lines.rows, lines.bad.map_or(RegistryState::Sound, |line| RegistryState::Unusable { line })))
+        Ok((rows, lines.state()))
     }
 
     /// Writes the registry's bytes, on some threads where there are many: the same for the same rows.
@@ -302,6 +243,11 @@ impl Rows {
 
     pub(crate) fn get(&self, key: &SessionKey, generation: u64) -> Option<&Row> {
         self.0.get(&(key.clone(), generation)).map(|row| &**row)
+    }
+
+    /// Takes out the first row.
+    pub(crate) fn pop(&mut self) -> Option<Arc<Row>> {
+        self.0.pop_first().map(|(_, row)| row)
     }
 
     /// Returns the rows of a key's generations.

@@ -313,14 +313,20 @@ impl Fs for SimFs {
         Ok(disk.inode(number)?.stat(number))
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()> {
         let mut disk = self.disk();
         disk.run(SimOp::ReadDir, path)?;
         if !disk.folders.contains(path.as_os_str()) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let in_folder = disk.live.keys().filter(|name| folder_of(name) == path.as_os_str());
-        Ok(in_folder.filter_map(|name| Path::new(name).file_name()?.to_str().map(str::to_owned)).collect())
+        let names: Vec<_> =
+            in_folder.filter_map(|name| Path::new(name).file_name()?.to_str().map(str::to_owned)).collect();
+        drop(disk);
+        for name in &names {
+            found(name);
+        }
+        Ok(())
     }
 
     /// Folders are there at once and for good: losing the store as a whole proves nothing about it.

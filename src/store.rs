@@ -5,6 +5,7 @@ pub(crate) mod committers;
 pub(crate) mod compare;
 pub(crate) mod create;
 pub(crate) mod drain;
+pub(crate) mod each_row;
 pub(crate) mod folder;
 pub(crate) mod graves;
 pub(crate) mod group;
@@ -16,6 +17,7 @@ pub(crate) mod marks;
 pub(crate) mod options;
 pub(crate) mod resumes;
 pub(crate) mod rows;
+pub(crate) mod save;
 pub(crate) mod session;
 pub(crate) mod settle;
 pub(crate) mod slot;
@@ -135,9 +137,11 @@ impl Store {
         &self.inner().layout.root
     }
 
-    /// Returns what was found where the registry should be when the store was opened.
+    /// Returns what was found where the registry should be when the store was opened. Of a large registry that nobody has vouched
+    /// for, in a store that is only read, that is looked at now.
     pub fn registry_state(&self) -> RegistryState {
-        self.inner().registry_state
+        // What can not be read is none.
+        self.inner().registry_state().unwrap_or(RegistryState::Unusable { line: 1 })
     }
 
     /// Returns the session of a key. Nothing is read or made; the first append makes the transcript.

@@ -2,156 +2,26 @@
 //!
 //! Takes no lock and writes nothing; safe beside live writers, whose moving tails are looked at twice before they are judged.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
 
-use crate::damage::{Defect, Gap, Tail, TailState};
+use crate::damage::{Gap, Tail, TailState};
 use crate::error::Error;
+use crate::finding::{Finding, FindingKind, Severity};
 use crate::fs::{IoContext as _, OpenMode, PathError};
 use crate::index;
 use crate::key::{SessionKey, TranscriptName};
-use crate::parallel::in_parallel;
+use crate::parallel::fold_in_parallel;
 use crate::record::Record;
 use crate::registry::{RegistryState, Row};
 use crate::store::Store;
+use crate::store::each_row::EachRow;
 use crate::store::inner::Inner;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::transcript::reader::{Reader, Records};
 use crate::transcript::scan::Step;
 use crate::transcript::source::{Line, Source};
-
-/// What a finding is about.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum FindingKind {
-    /// Promised bytes of a transcript are bad or missing.
-    Damage(Defect),
-    /// Bytes at a transcript's end that were never promised; the next open for writing cuts them.
-    Torn,
-    /// The last record lacks its newline; the next open for writing adds it.
-    Unterminated,
-    /// A sound record's body or id is not JSON (`deep` only): it was written by another program.
-    NotJson,
-    /// The transcript's header is of an unknown format.
-    UnsupportedFormat,
-    /// The transcript's header names another session than its file.
-    Misfiled,
-    /// The transcript can not be read.
-    Unreadable(Error),
-    /// The registry has a row whose transcript is gone.
-    RowWithoutFile,
-    /// There is no registry.
-    RegistryMissing,
-    /// Some line of the registry is not a row.
-    RegistryUnusable,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Severity {
-    /// Heals by itself at the next open or save; nothing that was acknowledged is affected.
-    Heals,
-    /// Could not be judged.
-    Failed,
-    /// Acknowledged records may be lost or unreadable.
-    Damage,
-}
-
-impl FindingKind {
-    /// Returns the name that reports and JSON output use.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Damage(defect) => defect.name(),
-            Self::Torn => "torn",
-            Self::Unterminated => "unterminated",
-            Self::NotJson => "not-json",
-            Self::UnsupportedFormat => "unsupported-format",
-            Self::Misfiled => "misfiled",
-            Self::Unreadable(_) => "unreadable",
-            Self::RowWithoutFile => "row-without-file",
-            Self::RegistryMissing => "registry-missing",
-            Self::RegistryUnusable => "registry-unusable",
-        }
-    }
-
-    /// Returns how bad it is.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::Damage(_) | Self::NotJson | Self::Misfiled | Self::RowWithoutFile => Severity::Damage,
-            Self::UnsupportedFormat | Self::Unreadable(_) => Severity::Failed,
-            Self::Torn | Self::Unterminated | Self::RegistryMissing | Self::RegistryUnusable => Severity::Heals,
-        }
-    }
-}
-
-/// One thing that is not as it should be, and what mends it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Finding {
-    /// What it is.
-    pub kind: FindingKind,
-    /// The session's key, where it is known.
-    pub key: Option<SessionKey>,
-    /// Its generation.
-    pub generation: Option<u64>,
-    /// The file.
-    pub path: PathBuf,
-    /// Where in the file, in bytes (for the registry: the line).
-    pub offset: u64,
-    /// The record expected there.
-    pub seq: u64,
-    /// How many bytes are concerned.
-    pub bytes: u64,
-    /// First and last record lost to it.
-    pub lost: Option<(u64, u64)>,
-}
-
-impl Finding {
-    fn new(kind: FindingKind, path: PathBuf) -> Self {
-        Self { kind, key: None, generation: None, path, offset: 0, seq: 0, bytes: 0, lost: None }
-    }
-
-    fn about(mut self, key: Option<&SessionKey>, generation: u64) -> Self {
-        self.key = key.cloned();
-        self.generation = Some(generation);
-        self
-    }
-
-    /// Returns what mends it: a `sessctl` command, or words where no command does.
-    pub fn mend(&self) -> String {
-        let repair = || match (&self.key, self.generation) {
-            (Some(key), Some(generation)) => {
-                let dashes = if key.as_str().starts_with('-') { "-- " } else { "" };
-                format!("sessctl repair --generation {generation} {dashes}{}", shell_quoted(key.as_str()))
-            }
-            _ => "sessctl repair KEY, with the key that this file belongs to".to_owned(),
-        };
-        match &self.kind {
-            FindingKind::Damage(_) => repair(),
-            FindingKind::Torn
-            | FindingKind::Unterminated
-            | FindingKind::RegistryMissing
-            | FindingKind::RegistryUnusable => "sessctl rebuild-index".to_owned(),
-            FindingKind::RowWithoutFile => {
-                "restore the file from a backup, or: sessctl rebuild-index --accept-loss".to_owned()
-            }
-            FindingKind::Misfiled => "give the file back the name that its header stands for".to_owned(),
-            FindingKind::UnsupportedFormat => "use the version of sessctl that wrote it".to_owned(),
-            FindingKind::NotJson => "sessctl show, to look at the record".to_owned(),
-            FindingKind::Unreadable(_) => "make the file readable, then verify again".to_owned(),
-        }
-    }
-}
-
-/// Quotes a key for a POSIX shell where it needs it.
-fn shell_quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":._-/@+,=%".contains(&byte);
-    if text.bytes().all(plain) && !text.starts_with('-') {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
 
 /// Of one transcript. A line of a hundred bytes that was copied is a finding of several hundred: with all of them held, a report
 /// would be some times the size of the file.
@@ -257,64 +127,202 @@ impl VerifyOptions {
     }
 }
 
+/// Of so few transcripts the sizes are asked for beforehand, to show how far it is.
+const SIZED_MAX: usize = 1000;
+/// Transcripts without a row that are looked at together.
+const UNKNOWN_MAX: usize = 4096;
+
 impl Store {
-    /// Judges transcripts and rows without changing anything. Costs one read of every transcript.
+    /// Judges transcripts and rows without changing anything. Costs one read of every transcript. Memory: some MiB, and 20 bytes a
+    /// transcript beside what the store holds.
     ///
     /// # Errors
     ///
     /// [`Error::SessionNotFound`] for a key that has neither a transcript nor a row, [`Error::Io`] when the folder can not be
-    /// listed. Whatever is wrong with one transcript is a finding, not an error.
+    /// listed or the registry not read. Whatever is wrong with one transcript is a finding, not an error.
     pub fn verify(&self, options: &VerifyOptions, progress: &Progress) -> Result<Report, Error> {
         let inner = self.inner();
-        let mut names = inner.layout.list()?;
-        let rows = inner.rows()?;
-        let stems = rows.stems();
-        let mut report = Report::default();
-        if options.keys.is_empty() {
-            report.findings.extend(registry_finding(inner));
-        } else {
-            let wanted: Vec<_> = options.keys.iter().map(SessionKey::file_stem).collect();
-            names.retain(|name| wanted.contains(&name.stem));
-            for (key, stem) in options.keys.iter().zip(&wanted) {
-                if rows.newest(key).is_none() && !names.iter().any(|name| name.stem == *stem) {
-                    return Err(Error::SessionNotFound { key: key.clone(), generation: None });
-                }
-            }
-        }
-        let wanted_key = |stem: &str| options.keys.iter().find(|key| key.file_stem() == stem);
-        let is_wanted = |row: &&Row| options.keys.is_empty() || options.keys.iter().any(|key| key.as_str() == row.key);
-        for row in rows.iter().filter(is_wanted) {
-            let Ok(key) = SessionKey::new(&row.key) else { continue };
-            let path = inner.layout.transcript(&key, row.generation);
-            if inner.layout.is_gone(&path) && !inner.graves.hold(inner, row)? {
-                let mut finding = Finding::new(FindingKind::RowWithoutFile, path).about(Some(&key), row.generation);
-                finding.lost = Some((0, row.durable_seq));
-                report.findings.push(finding);
-            }
-        }
-        let size = |name: &TranscriptName| {
-            let path = inner.layout.transcripts().join(name.to_string());
-            inner.layout.fs.stat(&path).map_or(0, |stat| stat.length_bytes)
-        };
-        let sizes: Vec<u64> = names.iter().map(size).collect();
-        progress.expect(names.len(), sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)));
-        let parts = in_parallel(options.jobs, &names, |at, name| {
-            let key = wanted_key(&name.stem).or_else(|| stems.get(&name.stem));
-            let row = key.and_then(|key| rows.get(key, name.generation));
-            let part = verify_one(inner, name, (key, row), options.deep);
-            progress.done(sizes.get(at).copied().unwrap_or(0));
-            part
-        });
-        for part in parts {
-            report.add(part);
-        }
+        let look = Look { inner, options, progress };
+        let mut report = if options.keys.is_empty() { look.at_all()? } else { look.at_keys()? };
+        // A file's findings stand together, in its order.
+        report.findings.sort_by_cached_key(Finding::rank);
         Ok(report)
     }
 }
 
-fn registry_finding(inner: &Inner) -> Option<Finding> {
+/// One verification.
+struct Look<'a> {
+    inner: &'a Inner,
+    options: &'a VerifyOptions,
+    progress: &'a Progress,
+}
+
+impl Look<'_> {
+    fn at_keys(&self) -> Result<Report, Error> {
+        let Self { inner, options, .. } = self;
+        let stems: HashMap<_, _> = options.keys.iter().map(|key| (key.file_stem(), key)).collect();
+        let mut names = BTreeSet::new();
+        inner.layout.each_transcript(|name| names.extend(Some(name).filter(|name| stems.contains_key(&name.stem))))?;
+        let mut rows = BTreeMap::new();
+        for (stem, key) in &stems {
+            let of_key = inner.rows_behind(key, 0)?;
+            rows.extend(
+                of_key.into_iter().map(|row| (TranscriptName { stem: stem.clone(), generation: row.generation }, row)),
+            );
+            if !names.iter().chain(rows.keys()).any(|name| name.stem == *stem) {
+                return Err(Error::SessionNotFound { key: SessionKey::clone(key), generation: None });
+            }
+        }
+        names.extend(rows.keys().cloned());
+        self.expect(names.iter(), names.len());
+        let mut names = names.iter();
+        Ok(self.fold(|| names.next(), |look, name| look.at(name, stems.get(&name.stem).copied(), rows.get(name))))
+    }
+
+    fn at_all(&self) -> Result<Report, Error> {
+        let Self { inner, .. } = self;
+        let listed = Names::list(inner)?;
+        if listed.count() <= SIZED_MAX {
+            self.expect(inner.layout.list()?.iter(), listed.count());
+        } else {
+            self.progress.expect(listed.count(), 0);
+        }
+        let (mut rows, mut failed) = (EachRow::new(inner)?, None);
+        let next = || {
+            rows.next().unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            })
+        };
+        let mut report = self.fold(next, |look, row| {
+            let Ok(key) = SessionKey::new(&row.key) else { return Report::default() };
+            let name = TranscriptName { stem: key.file_stem(), generation: row.generation };
+            listed.tick(&name);
+            look.at(&name, Some(&key), Some(&row))
+        });
+        failed.map_or(Ok(()), Err)?;
+        report.findings.extend(registry_finding(inner, rows.state()));
+        if listed.left() {
+            let mut names = Vec::new();
+            let mut look_at = |names: &mut Vec<TranscriptName>| {
+                let mut unknown = names.drain(..);
+                report.add(self.fold(|| unknown.next(), |look, name| look.at(&name, None, None)));
+            };
+            inner.layout.each_transcript(|name| {
+                if listed.tick(&name) {
+                    names.push(name);
+                }
+                if names.len() == UNKNOWN_MAX {
+                    look_at(&mut names);
+                }
+            })?;
+            look_at(&mut names);
+        }
+        Ok(report)
+    }
+
+    /// Says how much there is to look at.
+    fn expect<'a>(&self, names: impl Iterator<Item = &'a TranscriptName>, count: usize) {
+        let layout = &self.inner.layout;
+        let size = |name: &TranscriptName| {
+            layout.fs.stat(&layout.transcripts().join(name.to_string())).map_or(0, |stat| stat.length_bytes)
+        };
+        self.progress.expect(count, names.map(size).fold(0, u64::saturating_add));
+    }
+
+    /// Adds up the reports of all that `next` gives.
+    fn fold<T: Send>(
+        &self,
+        next: impl FnMut() -> Option<T> + Send,
+        look_at: impl Fn(&Self, T) -> Report + Sync,
+    ) -> Report {
+        let reports = fold_in_parallel(self.options.jobs, next, |report: &mut Report, item| {
+            let part = look_at(self, item);
+            self.progress.done(part.bytes);
+            report.add(part);
+        });
+        let mut report = Report::default();
+        for part in reports {
+            report.add(part);
+        }
+        report
+    }
+
+    /// Judges one transcript, with what the registry knows of it.
+    fn at(&self, name: &TranscriptName, key: Option<&SessionKey>, row: Option<&Row>) -> Report {
+        let Self { inner, options, .. } = self;
+        let mut report = Report { sessions: 1, ..Report::default() };
+        let path = inner.layout.transcripts().join(name.to_string());
+        let new = |kind| Finding::new(kind, path.clone()).about(key, name.generation);
+        let judged = open(inner, name, (key, row))
+            .and_then(|(reader, key)| judge(reader, key.as_ref(), name, options.deep, &mut report));
+        let finding = match judged {
+            Ok(()) => return report,
+            Err(error) if error.is_gone() => {
+                report = Report::default();
+                match row.map(|row| (row, inner.graves.hold(inner, row))) {
+                    Some((row, Ok(false))) => {
+                        Finding { lost: Some((0, row.durable_seq)), ..new(FindingKind::RowWithoutFile) }
+                    }
+                    Some((_, Err(error))) => new(FindingKind::Unreadable(error)),
+                    // Deleted; one without a row while we looked.
+                    Some((_, Ok(true))) | None => return report,
+                }
+            }
+            Err(Error::UnsupportedFormat { .. }) => new(FindingKind::UnsupportedFormat),
+            Err(Error::Misfiled { .. }) => new(FindingKind::Misfiled),
+            Err(error) => new(FindingKind::Unreadable(error)),
+        };
+        // What is wrong with a header concerns its line.
+        let is_header = matches!(finding.kind, FindingKind::UnsupportedFormat | FindingKind::Misfiled);
+        let bytes = if is_header { first_line_bytes(inner, &path).unwrap_or(0) } else { 0 };
+        report.findings.push(Finding { bytes, ..finding });
+        report
+    }
+}
+
+/// The transcripts in the folder, each to be ticked off once. Of a name only a hash is kept, too long for two to be the same.
+struct Names {
+    hashers: [RandomState; 2],
+    /// In order, each with whether it is ticked off.
+    hashes: Vec<(u64, u64)>,
+    ticked: Vec<AtomicBool>,
+}
+
+impl Names {
+    fn list(inner: &Inner) -> Result<Self, Error> {
+        let mut listed =
+            Self { hashers: [RandomState::new(), RandomState::new()], hashes: Vec::new(), ticked: Vec::new() };
+        let Self { hashers, hashes, .. } = &mut listed;
+        inner.layout.each_transcript(|name| hashes.push(hash(hashers, &name)))?;
+        hashes.sort_unstable();
+        listed.ticked = listed.hashes.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(listed)
+    }
+
+    fn count(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Ticks a name off; `false` if it was, or was not in the folder.
+    fn tick(&self, name: &TranscriptName) -> bool {
+        let found = self.hashes.binary_search(&hash(&self.hashers, name)).ok();
+        found.and_then(|at| self.ticked.get(at)).is_some_and(|ticked| !ticked.swap(true, Ordering::Relaxed))
+    }
+
+    /// Says whether any is left.
+    fn left(&self) -> bool {
+        self.ticked.iter().any(|ticked| !ticked.load(Ordering::Relaxed))
+    }
+}
+
+fn hash([first, second]: &[RandomState; 2], name: &TranscriptName) -> (u64, u64) {
+    (first.hash_one(name), second.hash_one(name))
+}
+
+fn registry_finding(inner: &Inner, state: RegistryState) -> Option<Finding> {
     let path = inner.layout.registry();
-    match inner.registry_state {
+    match state {
         RegistryState::Missing => Some(Finding::new(FindingKind::RegistryMissing, path)),
         RegistryState::Unusable { line } => {
             let mut finding = Finding::new(FindingKind::RegistryUnusable, path);
@@ -327,27 +335,6 @@ fn registry_finding(inner: &Inner) -> Option<Finding> {
 
 /// What the registry knows of a transcript.
 type Known<'a> = (Option<&'a SessionKey>, Option<&'a Row>);
-
-fn verify_one(inner: &Inner, name: &TranscriptName, known: Known<'_>, deep: bool) -> Report {
-    let mut report = Report { sessions: 1, ..Report::default() };
-    let path = inner.layout.transcripts().join(name.to_string());
-    let judged =
-        open(inner, name, known).and_then(|(reader, key)| judge(reader, key.as_ref(), name, deep, &mut report));
-    if let Err(error) = judged {
-        let kind = match error {
-            Error::UnsupportedFormat { .. } => FindingKind::UnsupportedFormat,
-            Error::Misfiled { .. } => FindingKind::Misfiled,
-            // Pruned while we looked.
-            error if error.is_gone() => return Report::default(),
-            error => FindingKind::Unreadable(error),
-        };
-        // What is wrong with a header concerns its line.
-        let is_header = matches!(kind, FindingKind::UnsupportedFormat | FindingKind::Misfiled);
-        let bytes = if is_header { first_line_bytes(inner, &path).unwrap_or(0) } else { 0 };
-        report.findings.push(Finding { bytes, ..Finding::new(kind, path).about(known.0, name.generation) });
-    }
-    report
-}
 
 fn first_line_bytes(inner: &Inner, path: &Path) -> Result<u64, PathError> {
     let file = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?;

@@ -23,7 +23,7 @@ EDGE, REPAIR, STATUS = "src/transcript/edge.rs", "src/repair.rs", "src/status.rs
 DRAIN, COMMIT, INNER = "src/store/drain.rs", "src/store/commit.rs", "src/store/inner.rs"
 IDS, TRASH, GROUP = "src/transcript/ids.rs", "src/trash.rs", "src/store/group.rs"
 SLOT, ROWS, SETTLE, LISTING = "src/store/slot.rs", "src/store/rows.rs", "src/store/settle.rs", "src/store/listing.rs"
-CHANGES = "src/registry/changes.rs"
+CHANGES, SAVE = "src/registry/changes.rs", "src/store/save.rs"
 LOCK, INDEX, MERGE = "src/lock.rs", "src/index.rs", "src/registry/merge.rs"
 
 # name: (file, what stands there, what stands there instead)
@@ -77,8 +77,8 @@ BUGS = {
     "ids of an earlier process are not known": (IDS, "ids.put(id_json, at);", "let _ = id_json;"),
     "an id found is taken for durable": (COMMIT, "let looked = if sync && writer.unsynced() > 0 { writer.sync() } else { writer.check_ours() };", "let looked = writer.check_ours();"),
     "what was undone is seen again": ("src/transcript/backward.rs", "self.last_seq = seq;", "let _ = seq;"),
-    "a fork not fsynced": ("src/fork.rs", 'temp.file.sync_all().context("fsync", &temp.path)?;', ""),
-    "a fork's name not fsynced": ("src/fork.rs", 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;', ""),
+    "a whole session not fsynced": ("src/store/create.rs", 'temp.file.sync_all().context("fsync", &temp.path).map_err(Error::from)?;', ""),
+    "a whole session's name not fsynced": ("src/store/create.rs", 'layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts).map_err(Error::from)?;', ""),
     "a deletion not noted": (TRASH, "if marks.is_empty() { Ok(()) } else { append_own(inner, &trash_key(), &marks) }\n}\n\nimpl<'a>", "drop(marks);\n    Ok(())\n}\n\nimpl<'a>"),
     "the trash not fsynced": (TRASH, "for folder in [inner.layout.trash(), inner.layout.transcripts()] {", "for folder in [inner.layout.transcripts()] {"),
     "a deleted session is a lost one": (INNER, "if self.graves.hold(self, &row)? {", "if false {"),
@@ -93,7 +93,7 @@ BUGS = {
     "a log of another start of the machine is believed": (CHANGES, "fs.boot().as_ref() == Some(&proof.boot)\n            && ", ""),
     "a log beside another registry is believed": (CHANGES, "&& fs.stat(registry).is_ok_and(|stat| identity_of(&stat) == proof.registry)", ""),
     "a log is believed whatever is new in the folder": (CHANGES, "&& fs.stat(transcripts).is_ok_and(|stat| Some(ns(stat.changed_ns)) == self.folder_ns)", ""),
-    "what is in the old log is not taken over": (SETTLE, "        let mut lines = meanwhile;\n", "        drop(meanwhile);\n        let mut lines = Vec::new();\n"),
+    "what is in the old log is not taken over": (SETTLE, "        let (mut lines, _) = changes::read_lines(&*fold.old, fold.seen_bytes, 0).ok()?;\n", "        let mut lines = Vec::new();\n"),
     "who wrote before the log is not looked at": (LISTING, "key.filter(|_| pass.locked.contains(&name.stem))", "key.filter(|_| false)"),
     "a drain marks nothing": (DRAIN, "if !runs || marked {", "if !runs || marked || !reason.is_empty() {"),
 }
@@ -101,8 +101,8 @@ BUGS = {
 
 # Bugs that need two threads in one order: name: (file, what stands there, what stands there instead)
 RACES = {
-    "nobody is woken after an error": (COMMIT, "        for (waiter, _) in &self.waiters {", "        for (waiter, _) in self.waiters.iter().filter(|_| !matches!(fallback, Error::Poisoned { .. })) {"),
-    "one waiter is answered": (COMMIT, "        for (waiter, _) in &self.waiters {", "        for (waiter, _) in self.waiters.iter().take(1) {"),
+    "nobody is woken after an error": (COMMIT, "        for (waiter, kept) in &mut self.waiters {", "        for (waiter, kept) in self.waiters.iter_mut().filter(|_| !matches!(fallback, Error::Poisoned { .. })) {"),
+    "one waiter is answered": (COMMIT, "        for (waiter, kept) in &mut self.waiters {", "        for (waiter, kept) in self.waiters.iter_mut().take(1) {"),
     "led for ever after an error": (SLOT, "state.led = !state.queue.is_empty();", "state.led = !state.queue.is_empty() || state.poisoned.is_some();"),
     "waits without the lock it looked with": ("src/store/waiter.rs", "self.called.wait(state)", "{\n                drop(state);\n                self.called.wait(self.lock())\n            }"),
     "one of three waiters is lost": (SLOT, "Lead::new(self, inner, held, waiters);", "Lead::new(self, inner, held, waiters.into_iter().take(2).collect());"),
@@ -116,8 +116,8 @@ RACES = {
     "closed after the list is taken": (INNER, "        self.keeper.stop();\n        let open = std::mem::take(&mut *self.open());", "        self.keeper.stop();\n        self.closed.store(false, Ordering::Release);\n        let open = std::mem::take(&mut *self.open());\n        for slot in &open {\n            slot.has_unsynced();\n            drop(self.open());\n            self.save_registry().ok();\n        }\n        self.closed.store(true, Ordering::Release);"),
     "evicted without being closed": (INNER, "if !idle.iter().any(|slot| slot.release_if_idle(self).unwrap_or(false)) {\n                return;", "if let Some(slot) = idle.first() {\n                self.writer_closed(slot);"),
     "an opened writer is not listed": (INNER, "open.extend(self.slots().get(key).and_then(Weak::upgrade));", "open.extend(self.slots().get(key).and_then(Weak::upgrade).filter(|_| newest.is_none()));"),
-    "what is folded during a save is thought saved": (ROWS, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
-    "a merge forgets what was folded meanwhile": (ROWS, "                merged.put(row.clone());\n            }\n        }\n        for (", "            }\n        }\n        for ("),
+    "what is folded during a save is thought saved": (SAVE, "folded.retain(|(key, generation)| rows.get(key, *generation) != saved.get(key, *generation));", "let _: &Rows = rows;\n        folded.clear();"),
+    "a merge forgets what was folded meanwhile": (SAVE, "                merged.put(row.clone());\n            }\n        }\n        for (", "            }\n        }\n        for ("),
     "futures are led for by nobody": (SLOT, "(None, Some((store, slot))) => inner.committers.lead(store, slot),", "(None, Some(_)) => {}"),
     "a committer forgets who came while it was busy": ("src/store/committers.rs", "            self.work_off();\n            let mut state = self.lock();\n            if IDLE.is_zero() && state.waiting.is_empty() {", "            self.work_off();\n            let mut state = self.lock();\n            if IDLE.is_zero() {"),
     "ids that wait together are not compared": (GROUP, "own.get(id).or_else(|| new.get(id)).copied()", "own.get(id).copied()"),
@@ -148,7 +148,7 @@ RULES = {
     "a failed recovery takes the lock file along": (RECOVER, "    lock.doubt();\n", ""),
     "a restore settles what it does not know": ("src/restore.rs", "doomed.doubt();", ""),
     "copied rows keep their old numbers": (MERGE, "if first.seq == self.lines {", "if first.seq == self.lines || first.seq > 0 {"),
-    "what changed meanwhile is not merged": (ROWS, "registry.unsaved().filter(|key| !changed.contains(*key)).cloned().collect();", "registry.unsaved().filter(|_| false).cloned().collect();"),
+    "what changed meanwhile is not merged": (SAVE, "registry.unsaved().filter(|key| !changed.contains(*key)).cloned().collect();", "registry.unsaved().filter(|_| false).cloned().collect();"),
     "the first page brings back what was deleted": (ROWS, "self.registry().learn(logged.into_rows());", "let mut registry = self.registry();\n        logged.into_rows().for_each(|row| registry.rows.put_later(row));"),
     "somebody else's births are taken for ours": ("src/store/folder.rs", ".filter(|snapshot| snapshot.modified_ns == before.modified_ns)", ".filter(|_| before.link_count > 0)"),
     "a birth tells no time of the folder": (SETTLE, "            if is_told {\n", "            if is_told && after.link_count == 0 {\n"),

@@ -286,8 +286,8 @@ impl Fs for Meddled {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         self.fs.stat(path)
     }
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.fs.read_dir(path)
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()> {
+        self.fs.read_dir(path, found)
     }
     fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.fs.create_dir(path, mode)

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 34] = [
     "format",
     "sync",
     "parallel",
@@ -29,6 +29,7 @@ const ORDER: [&str; 33] = [
     "transcript",
     "index",
     "store",
+    "finding",
     "verify",
     "rebuild",
     "repair",

@@ -106,12 +106,11 @@ impl Fs for OsFs {
         })
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()> {
         for entry in std::fs::read_dir(path)? {
-            names.extend(entry?.file_name().into_string());
+            entry?.file_name().to_str().into_iter().for_each(&mut *found);
         }
-        Ok(names)
+        Ok(())
     }
 
     fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {

@@ -75,7 +75,8 @@ impl Drop for Lead<'_> {
         // The next leader begins while those of this commit are answered.
         self.slot.hand_on(self.inner, held, self.found_poisoned, self.found_turn);
         let mut answers = std::mem::take(&mut self.answers).into_iter();
-        for (waiter, _) in &self.waiters {
+        for (waiter, kept) in &mut self.waiters {
+            kept.as_mut().map(Kept::leave_queue);
             waiter.answer(answers.next().flatten().unwrap_or_else(|| Err(fallback.clone())));
         }
     }

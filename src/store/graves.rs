@@ -145,14 +145,13 @@ impl Known {
 /// Lists what is in `trash/`, sorted by name. A store from before it had one has nothing there.
 pub(crate) fn list(layout: &Layout) -> Result<Vec<TrashName>, Error> {
     let trash = layout.trash();
-    let names = match layout.fs.read_dir(&trash) {
-        Ok(names) => names,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).context("list folder", &trash)?,
-    };
-    let mut found: Vec<_> = names.iter().filter_map(|name| TrashName::parse(name)).collect();
-    found.sort();
-    Ok(found)
+    let mut names = Vec::new();
+    match layout.fs.read_dir(&trash, &mut |name| names.extend(TrashName::parse(name))) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("list folder", &trash)?,
+        _ => {}
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn is_in_trash(layout: &Layout, row: &Row) -> Result<bool, Error> {

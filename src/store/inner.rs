@@ -10,8 +10,8 @@ use crate::key::SessionKey;
 use crate::layout::Layout;
 use crate::lock::{Lock, LockError, Purpose};
 use crate::mark::Mark;
+use crate::registry::Row;
 use crate::registry::changes::Changes;
-use crate::registry::{RegistryState, Row};
 use crate::status::SessionState;
 use crate::store::committers::Committers;
 use crate::store::folder::{self, Folder};
@@ -37,7 +37,6 @@ pub(crate) struct Inner {
     pub(crate) me: Weak<Self>,
     pub(crate) layout: Layout,
     pub(crate) options: Options,
-    pub(crate) registry_state: RegistryState,
     pub(crate) folder: Folder,
     pub(crate) graves: Graves,
     read_only: bool,
@@ -79,12 +78,13 @@ pub(crate) enum Opened {
 
 impl Inner {
     pub(crate) fn new(layout: Layout, options: Options, read_only: bool) -> Result<Arc<Self>, Error> {
-        let (registry, changes, registry_state) = Registry::open(&layout)?;
+        // What is written to is merged with what others saved, and saved whole: of that nothing is left unread.
+        let unread_from = read_only.then_some(options.registry_log_from);
+        let (registry, changes) = Registry::open(&layout, unread_from)?;
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             layout,
             options,
-            registry_state,
             folder: Folder::default(),
             graves: Graves::default(),
             read_only,

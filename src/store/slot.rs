@@ -65,9 +65,16 @@ pub(crate) struct Kept {
     bytes: u64,
 }
 
+impl Kept {
+    /// Gives its share of the queue back. Before the answer: whoever gets that may submit as much again.
+    pub(crate) fn leave_queue(&mut self) {
+        self.store.inner().queued_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.store.inner().queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.leave_queue();
     }
 }
 

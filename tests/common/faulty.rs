@@ -167,8 +167,8 @@ impl Fs for FaultyFs {
         OsFs.look(path)
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.run(Op::ReadDir, path, || OsFs.read_dir(path))
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()> {
+        self.run(Op::ReadDir, path, || OsFs.read_dir(path, found))
     }
 
     fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {

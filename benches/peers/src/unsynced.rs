@@ -18,8 +18,8 @@ impl Fs for Unsynced {
     fn look(&self, path: &Path) -> io::Result<Stat> {
         OsFs.look(path)
     }
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        OsFs.read_dir(path)
+    fn read_dir(&self, path: &Path, found: &mut dyn FnMut(&str)) -> io::Result<()> {
+        OsFs.read_dir(path, found)
     }
     fn create_dir(&self, path: &Path, mode: u32) -> io::Result<()> {
         OsFs.create_dir(path, mode)
