@@ -184,6 +184,7 @@ fn glance(
     let stat = file.stat().ok().filter(|stat| settled.covers(stat))?;
     let bytes = stat.length_bytes;
     let mut source = Source::new(Arc::clone(&file), &path, bytes, false);
+    source.expect_all();
     let header = HeaderState::read(&mut source).ok()?;
     let found;
     let key = if let Some(key) = key {

@@ -145,8 +145,7 @@ type Planned = (Arc<dyn FsFile>, Source, Plan);
 /// Walks the whole original.
 fn plan(inner: &Inner, key: &SessionKey, generation: u64, path: &Path) -> Result<Planned, Error> {
     let file: Arc<dyn FsFile> = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?.into();
-    let length_bytes = file.stat().context("stat", path)?.length_bytes;
-    let mut source = Source::new(Arc::clone(&file), path, length_bytes, false);
+    let mut source = Source::open(Arc::clone(&file), path)?;
     let row = inner.row(key, generation)?;
     let mut gaps = Vec::new();
     let (header, data_start, seed) = match HeaderState::read(&mut source)? {

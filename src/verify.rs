@@ -338,8 +338,7 @@ type Known<'a> = (Option<&'a SessionKey>, Option<&'a Row>);
 
 fn first_line_bytes(inner: &Inner, path: &Path) -> Result<u64, PathError> {
     let file = inner.layout.fs.open(path, OpenMode::Read).context("open", path)?;
-    let length_bytes = file.stat().context("stat", path)?.length_bytes;
-    Ok(Source::new(file.into(), path, length_bytes, false).line(0)?.next())
+    Ok(Source::open(file.into(), path)?.line(0)?.next())
 }
 
 fn open(inner: &Inner, name: &TranscriptName, (key, row): Known<'_>) -> Result<(Reader, Option<SessionKey>), Error> {
@@ -349,13 +348,16 @@ fn open(inner: &Inner, name: &TranscriptName, (key, row): Known<'_>) -> Result<(
         Err(Error::HeaderDamaged { .. }) => None,
         Err(error) => return Err(error),
     };
-    if let Some(key) = key {
-        return Ok((inner.reader_with(&key, name.generation, row)?, Some(key)));
-    }
-    let path = inner.layout.transcripts().join(name.to_string());
-    let file = inner.layout.fs.open(&path, OpenMode::Read).context("open", &path)?;
-    let reader = Reader::new(file.into(), &path, None, None)?;
-    Ok((reader, None))
+    let mut source = if let Some(key) = &key {
+        inner.source(key, name.generation)?
+    } else {
+        let path = inner.layout.transcripts().join(name.to_string());
+        let file = inner.layout.fs.open(&path, OpenMode::Read).context("open", &path)?;
+        Source::open(file.into(), &path)?
+    };
+    source.expect_all();
+    let reader = Reader::new(source, key.as_ref().map(|key| (key, name.generation)), row)?;
+    Ok((reader, key))
 }
 
 fn judge(

@@ -28,6 +28,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 use crate::transcript::reader::Reader;
 use crate::transcript::recover::{self, Judgement, Trust};
+use crate::transcript::source::Source;
 use crate::transcript::writer::Writer;
 
 /// The store behind its handles.
@@ -195,16 +196,15 @@ impl Inner {
         }
     }
 
-    pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
-        let row = self.row(key, generation)?;
-        self.reader_with(key, generation, row.as_ref())
+    /// Opens a transcript to be read.
+    pub(crate) fn source(&self, key: &SessionKey, generation: u64) -> Result<Source, Error> {
+        let file = self.open_transcript(key, generation)?;
+        Ok(Source::open(file, &self.layout.transcript(key, generation))?)
     }
 
-    /// The same with the session's row at hand.
-    pub(crate) fn reader_with(&self, key: &SessionKey, generation: u64, row: Option<&Row>) -> Result<Reader, Error> {
-        let path = self.layout.transcript(key, generation);
-        let file = self.open_transcript(key, generation)?;
-        Reader::new(file, &path, Some((key, generation)), row)
+    pub(crate) fn reader(&self, key: &SessionKey, generation: u64) -> Result<Reader, Error> {
+        let row = self.row(key, generation)?;
+        Reader::new(self.source(key, generation)?, Some((key, generation)), row.as_ref())
     }
 
     /// Returns a row that agrees with its transcript, reading what the one we have does not cover. Writes nothing; what is

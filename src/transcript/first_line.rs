@@ -37,8 +37,7 @@ impl HeaderState {
     /// Opens a transcript, wherever it is, and reads line 0.
     pub(crate) fn open(fs: &dyn Fs, path: &Path) -> Result<Self, PathError> {
         let file: Arc<dyn FsFile> = fs.open(path, OpenMode::Read).context("open", path)?.into();
-        let length_bytes = file.stat().context("stat", path)?.length_bytes;
-        Self::read(&mut Source::new(file, path, length_bytes, false))
+        Self::read(&mut Source::open(file, path)?)
     }
 
     /// Reads line 0.

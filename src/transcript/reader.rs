@@ -5,12 +5,11 @@
 //! moment later, sees the same bytes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::damage::{Defect, Gap, Tail, TailState};
 use crate::error::Error;
 use crate::frame::Crc;
-use crate::fs::{FsFile, IoContext as _, PathError};
+use crate::fs::{IoContext as _, PathError};
 use crate::header::Header;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -57,21 +56,15 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     /// Takes an open transcript; its header is read at once. The row was looked up before, or what was appended meanwhile
     /// would be missed in a file that was shorter when its length was taken.
-    pub(crate) fn new(
-        file: Arc<dyn FsFile>,
-        path: &Path,
-        key: Option<(&SessionKey, u64)>,
-        row: Option<&Row>,
-    ) -> Result<Self, Error> {
-        let length_bytes = file.stat().context("stat", path)?.length_bytes;
-        let mut source = Source::new(file, path, length_bytes, false);
+    pub(crate) fn new(mut source: Source, key: Option<(&SessionKey, u64)>, row: Option<&Row>) -> Result<Self, Error> {
+        let path = source.path().to_owned();
         let (header, seed, data_start, header_gap) = match HeaderState::read(&mut source)? {
-            HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path: path.to_owned(), format }),
+            HeaderState::Format(format) => return Err(Error::UnsupportedFormat { path, format }),
             HeaderState::Bad { gap, data_start, seed } => (None, seed, data_start, Some(gap)),
             HeaderState::Sound { header, data_start, separator } => {
                 if key.is_some_and(|(key, generation)| !first_line::is_filed_as(&header, key, generation)) {
                     let (header_key, header_generation) = (header.body.key, header.body.generation);
-                    return Err(Error::Misfiled { path: path.to_owned(), header_key, header_generation });
+                    return Err(Error::Misfiled { path, header_key, header_generation });
                 }
                 let crc = header.crc;
                 (Some(header), Some(crc), data_start, separator)
@@ -86,11 +79,14 @@ impl Reader {
     pub(crate) fn forward(mut self, from_seq: u64) -> Result<Records, Error> {
         let first = first_line::first_record(self.data_start, self.header.as_ref());
         let end = self.source.length_bytes();
-        // A walk may begin only where everything before was durable once: sound records behind a torn hole are no history.
-        let from_durable = from_seq.min(self.proven_durable()?.saturating_add(1));
         let start = match self.seed {
-            Some(seed) if from_seq > 1 => seek::before(&mut self.source, seed, from_durable, self.data_start, end)?
-                .map_or(first, |found| Cursor { offset: found.line.offset, seq: found.info.seq, link: None }),
+            Some(seed) if from_seq > 1 => {
+                // A walk may begin only where everything before was durable once: sound records behind a torn hole are no history.
+                let from_durable = from_seq.min(self.proven_durable()?.saturating_add(1));
+                let found = seek::before(&mut self.source, seed, from_durable, self.data_start, end)?;
+                self.source.jump();
+                found.map_or(first, |found| Cursor { offset: found.line.offset, seq: found.info.seq, link: None })
+            }
             _ => first,
         };
         // Damage of the header says something about a read that begins behind it, too: its records may be anyone's.
@@ -98,8 +94,7 @@ impl Reader {
     }
 
     pub(super) fn walk_from(self, start: Cursor, from_seq: u64) -> Records {
-        let Self { mut source, header: _, seed, data_start, header_gap, witness } = self;
-        source.jump();
+        let Self { source, header: _, seed, data_start, header_gap, witness } = self;
         let path = source.path().to_owned();
         let walk = Walk::new(source, seed.unwrap_or_default(), data_start, start, witness);
         // Without the header's checksum no line can be told sound; the gap covers them all.

@@ -80,6 +80,9 @@ pub(crate) fn judge(
     let anchored = row.filter(|_| trust == Trust::Anchor).map_or(0, |row| row.length_bytes);
     let map = locked && length_bytes.saturating_sub(anchored) >= MAP_SUFFIX_BYTES;
     let mut source = Source::new(Arc::clone(file), path, length_bytes, map);
+    if trust == Trust::Nothing {
+        source.expect_all();
+    }
     let header = HeaderState::read(&mut source)?;
     judge_source(source, header, key, generation, row, trust)
 }

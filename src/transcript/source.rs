@@ -3,6 +3,7 @@
 //! Memory stays bounded whatever the file holds: a line of more than [`LINE_BYTES_MAX`] is checked in pieces, never held. A
 //! file under the writer's lock is read through a map, every other one with `read(2)`: somebody may cut it any time.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,28 @@ const MARK_BYTES_MAX: u64 = 64 * 1024;
 /// A map pays for files of at least this size; of a much larger one it would count as memory of ours.
 const MAP_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=64 * 1024 * 1024;
 
+/// Memory to read into. A thread that has read one transcript may have thousands to read: it keeps one for the next.
+#[derive(Debug)]
+struct Buffer(Vec<u8>);
+
+std::thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Buffer {
+    fn take() -> Self {
+        Self(SPARE.try_with(Cell::take).unwrap_or_default())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if (1..=READ_BYTES_MAX).contains(&self.0.len()) {
+            SPARE.try_with(|spare| spare.set(std::mem::take(&mut self.0))).ok();
+        }
+    }
+}
+
 /// An open transcript up to some length.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -32,9 +55,12 @@ pub(crate) struct Source {
     map: Option<Map>,
     /// What is looked at; never beyond what the file had when it was last asked.
     length_bytes: u64,
-    buffer: Vec<u8>,
+    buffer: Buffer,
+    /// So many bytes of the buffer are the file's, from `buffer_start` on. The rest is kept, so that it need not be cleared again.
+    held: usize,
     buffer_start: u64,
     read_bytes: usize,
+    first_read_bytes: usize,
 }
 
 /// A run of bytes up to a newline or the end.
@@ -68,10 +94,23 @@ impl Source {
             path: path.to_owned(),
             map,
             length_bytes,
-            buffer: Vec::new(),
+            buffer: Buffer::take(),
+            held: 0,
             buffer_start: 0,
             read_bytes: READ_BYTES_MIN,
+            first_read_bytes: READ_BYTES_MIN,
         }
+    }
+
+    /// Looks at what a file holds now.
+    pub(crate) fn open(file: Arc<dyn FsFile>, path: &Path) -> Result<Self, PathError> {
+        let length_bytes = file.stat().context("stat", path)?.length_bytes;
+        Ok(Self::new(file, path, length_bytes, false))
+    }
+
+    /// All of the file will be read: it is from the start on read in large pieces.
+    pub(crate) fn expect_all(&mut self) {
+        (self.first_read_bytes, self.read_bytes) = (READ_BYTES_MAX, READ_BYTES_MAX);
     }
 
     pub(crate) fn length_bytes(&self) -> u64 {
@@ -88,9 +127,9 @@ impl Source {
 
     /// Returns the same file up to some length, with what was read of it.
     pub(crate) fn hand_over(&mut self, length_bytes: u64) -> Self {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let held = usize::try_from(length_bytes.saturating_sub(self.buffer_start)).unwrap_or(usize::MAX);
-        buffer.truncate(held);
+        let buffer = Buffer(std::mem::take(&mut self.buffer.0));
+        let wanted = usize::try_from(length_bytes.saturating_sub(self.buffer_start)).unwrap_or(usize::MAX);
+        let held = std::mem::take(&mut self.held).min(wanted);
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
         Self {
             file,
@@ -98,21 +137,23 @@ impl Source {
             map: None,
             length_bytes,
             buffer,
+            held,
             buffer_start: self.buffer_start,
             read_bytes: READ_BYTES_MIN,
+            first_read_bytes: READ_BYTES_MIN,
         }
     }
 
     /// Looks at a file that grew or shrank; nothing read before is trusted any more.
     pub(crate) fn refresh(&mut self, length_bytes: u64) {
         self.map = None;
-        self.buffer.clear();
+        self.held = 0;
         self.length_bytes = length_bytes;
     }
 
     /// Starts with small reads again: what follows is a jump.
     pub(crate) fn jump(&mut self) {
-        self.read_bytes = READ_BYTES_MIN;
+        self.read_bytes = self.first_read_bytes;
     }
 
     /// Returns bytes from `offset` on: at least `want` of them, or all up to the end.
@@ -126,35 +167,38 @@ impl Source {
         // The disk does not deliver a page of the map, or the file was cut: `read(2)` says which.
         self.map = None;
         let skip = offset.checked_sub(self.buffer_start).and_then(|skip| usize::try_from(skip).ok());
-        match skip.filter(|skip| *skip <= self.buffer.len()) {
-            Some(skip) if self.buffer.len().saturating_sub(skip) >= want => {
-                return Ok(self.buffer.get(skip..).unwrap_or_default());
+        match skip.filter(|skip| *skip <= self.held) {
+            Some(skip) if self.held.saturating_sub(skip) >= want => {
+                return Ok(self.buffer.0.get(skip..self.held).unwrap_or_default());
             }
-            Some(skip) => drop(self.buffer.drain(..skip)),
-            None => self.buffer.clear(),
+            Some(skip) => {
+                self.buffer.0.copy_within(skip..self.held, 0);
+                self.held = self.held.saturating_sub(skip);
+            }
+            None => self.held = 0,
         }
         self.buffer_start = offset;
         self.fill(want.max(self.read_bytes).min(left))?;
         self.read_bytes = self.read_bytes.saturating_mul(2).min(READ_BYTES_MAX);
-        Ok(&self.buffer)
+        Ok(self.buffer.0.get(..self.held).unwrap_or_default())
     }
 
     /// Reads on behind what the buffer holds until it holds `want` bytes.
     fn fill(&mut self, want: usize) -> Result<(), PathError> {
-        let mut filled = self.buffer.len();
-        self.buffer.resize(want.max(filled), 0);
-        while let Some(rest) = self.buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = self.buffer_start.saturating_add(to_u64(filled));
+        if self.buffer.0.len() < want {
+            self.buffer.0.resize(want, 0);
+        }
+        while let Some(rest) = self.buffer.0.get_mut(self.held..want).filter(|rest| !rest.is_empty()) {
+            let at = self.buffer_start.saturating_add(to_u64(self.held));
             match self.file.read_at(rest, at).context("read", &self.path)? {
                 0 => {
                     // Someone cut the file since we asked for its length.
                     self.length_bytes = self.length_bytes.min(at);
                     break;
                 }
-                count => filled = filled.saturating_add(count),
+                count => self.held = self.held.saturating_add(count),
             }
         }
-        self.buffer.truncate(filled);
         Ok(())
     }
 
@@ -273,7 +317,7 @@ impl Source {
         let mut at = end.saturating_sub(1);
         // Stepping back line by line finds most of them in what was read for the last one.
         if let Some(held) = at.checked_sub(self.buffer_start).and_then(|held| usize::try_from(held).ok())
-            && let Some(bytes) = self.buffer.get(..held)
+            && let Some(bytes) = self.buffer.0.get(..held).filter(|_| held <= self.held)
         {
             if let Some(found) = memchr::memrchr(b'\n', bytes) {
                 return Ok(self.buffer_start.saturating_add(to_u64(found)).saturating_add(1));
