@@ -100,6 +100,8 @@ mod finding;
 
 mod verify;
 
+mod search;
+
 mod rebuild;
 
 mod repair;
@@ -131,6 +133,7 @@ pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
 pub use restore::Trashed;
+pub use search::{Found, Needle, SearchOptions, Searched};
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
     Context, Drained, Flushed, Listed, MarkedRecent, NewSession, Options, Pending, ReadOptions, Resumable, Session,

@@ -8,6 +8,8 @@
 mod append;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/grep.rs"]
+mod grep;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, context, delete, fork, info, label, list, mark, path, prune, rebuild_index, repair, reset, resumable, show,
-    tail, title, trash, undo, verify,
+    append, context, delete, fork, grep, info, label, list, mark, path, prune, rebuild_index, repair, reset, resumable,
+    show, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Show(show::Args),
     Context(context::Args),
     Tail(tail::Args),
+    Grep(grep::Args),
     Info(info::Args),
     Path(path::Args),
     Mark(mark::Args),

@@ -6,6 +6,7 @@ pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod forget;
 pub(crate) mod fork;
+pub(crate) mod grep;
 pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod list;
@@ -39,6 +40,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Show(args) => show::run(args, global, output),
         Command::Context(args) => context::run(args, global, output),
         Command::Tail(args) => tail::run(args, global, output),
+        Command::Grep(args) => grep::run(args, global, output),
         Command::Info(args) => info::run(args, global, output),
         Command::Path(args) => path::run(args, global, output),
         Command::Mark(args) => mark::run(args, global, output),

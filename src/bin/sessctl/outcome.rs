@@ -78,6 +78,8 @@ pub(crate) enum Failure {
     Signals(#[source] io::Error),
     #[error("can not start a thread")]
     Thread(#[source] io::Error),
+    #[error("not a pattern: {reason}")]
+    Pattern { reason: String },
     #[error("no store named, and no home folder to find the default one in")]
     NoHome,
 }

@@ -142,6 +142,11 @@ impl Output {
         self.json
     }
 
+    /// Says whether somebody looks at it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// Prints bytes as a line: as they are, but to a terminal.
     pub(crate) fn line(&mut self, text: &[u8]) -> Result<(), Failure> {
         let text = if self.terminal { escaped_json(text) } else { Cow::Borrowed(text) };
