@@ -32,7 +32,8 @@
 //! # Features
 //!
 //! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
-//! adds a simulated disk for tests of what is built on a store.
+//! adds a simulated disk for tests of what is built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the
+//! process what the store does: commits, the time of each fsync, the queue, torn tails, damage, poisoned writers.
 
 #![cfg_attr(
     not(test),
@@ -83,6 +84,8 @@ mod lock;
 mod layout;
 
 mod error;
+
+mod telemetry;
 
 mod future;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 35] = [
+const ORDER: [&str; 36] = [
     "format",
     "sync",
     "parallel",
@@ -23,6 +23,7 @@ const ORDER: [&str; 35] = [
     "lock",
     "layout",
     "error",
+    "telemetry",
     "future",
     "registry",
     "resume",
