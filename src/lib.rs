@@ -31,8 +31,9 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
-//! adds a simulated disk for tests of what is built on a store.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `import`,
+//! which `cli` turns on, adds the module `import`: histories of other systems become sessions. `sim` adds a simulated disk for
+//! tests of what is built on a store.
 
 #![cfg_attr(
     not(test),
@@ -109,6 +110,9 @@ mod trash;
 mod restore;
 
 mod prune;
+
+#[cfg(feature = "import")]
+pub mod import;
 
 #[cfg(feature = "sim")]
 pub mod sim;
