@@ -51,6 +51,16 @@ pub(crate) enum Likeness {
 }
 
 impl Known {
+    /// Says whether a generation was imported.
+    pub(crate) fn is_imported(session: &Session, generation: u64) -> Result<bool, OriginalError> {
+        let mut is_imported = false;
+        for_each(session, generation, 1, |record| {
+            is_imported = (record.id(), record.kind()) == (Some(SOURCE), KIND_SOURCE);
+            Ok(false)
+        })?;
+        Ok(is_imported)
+    }
+
     /// Reads a generation; `None` if it was not imported.
     pub(crate) fn read(session: &Session, generation: u64) -> Result<Option<Self>, OriginalError> {
         let mut known = Self { generation, ..Self::default() };

@@ -249,7 +249,7 @@ impl Job<'_> {
 }
 
 /// What was found of a source in the store can not be gone on with.
-fn refused(session: &Session, generation: u64, error: OriginalError) -> Failure {
+pub(crate) fn refused(session: &Session, generation: u64, error: OriginalError) -> Failure {
     match error {
         OriginalError::Store(error) => Failure::Store(error),
         OriginalError::Damaged { gap } => {
