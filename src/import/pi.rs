@@ -27,12 +27,11 @@ pub(crate) struct Pi;
 
 impl Shape for Pi {
     fn judge(&self, peek: &Peek<'_>) -> Verdict {
-        let is_one = |object: Object<'_>| is_header(&object) || self.is_entry(&object);
-        if peek.objects().any(is_one) { Verdict::Session } else { Verdict::Unknown }
+        if peek.any(|object| is_header(object) || self.is_entry(object)) { Verdict::Session } else { Verdict::Unknown }
     }
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {
-        let header = peek.objects().find(is_header).and_then(|header| Some(header.text("id")?.into_owned()));
+        let header = peek.find_map(|object| Some(object.text("id")?.into_owned()).filter(|_| is_header(object)));
         // The file's name is the time, and the id.
         let named = || peek.stem().split_once('_').map(|(_, id)| id.to_owned());
         ("pi:", header.or_else(named).unwrap_or_else(|| peek.stem().into_owned()))

@@ -98,9 +98,13 @@ impl<'a> Plan<'a> {
     pub(crate) fn line(&mut self, line: &Line<'_>) -> Result<(), Error> {
         let (id, is_known) = self.id_of(line.number);
         if let Some(part) = line.part {
-            if part == 0 {
-                self.find(line, FindingKind::KeptRaw { reason: Reason::TooLong, salvaged: 0 });
-                self.told.raw = self.told.raw.saturating_add(1);
+            match self.told.findings.last_mut().filter(|finding| part > 0 && finding.line == Some(line.number)) {
+                Some(finding) => finding.bytes = finding.bytes.saturating_add(length_of(line.bytes)),
+                None if part > 0 => {}
+                None => {
+                    self.find(line, FindingKind::KeptRaw { reason: Reason::TooLong, salvaged: 0 });
+                    self.told.raw = self.told.raw.saturating_add(1);
+                }
             }
             return self.raw(LineId { part, ..id }, is_known, line.offset, line.bytes, Reason::TooLong);
         }
@@ -160,7 +164,7 @@ impl<'a> Plan<'a> {
     }
 
     fn raw(&mut self, id: LineId, is_known: bool, offset: u64, bytes: &[u8], reason: Reason) -> Result<(), Error> {
-        self.told.raw_bytes = self.told.raw_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.told.raw_bytes = self.told.raw_bytes.saturating_add(length_of(bytes));
         let parts = self.known.filter(|_| is_known).and_then(|known| known.get(id.line)).map_or(0, |line| line.parts());
         if id.part >= parts {
             let record = NewRecord::new(&Raw::new(reason.name(), offset, bytes))?.kind(KIND_RAW)?;
@@ -274,7 +278,7 @@ impl<'a> Plan<'a> {
     fn find(&mut self, line: &Line<'_>, kind: FindingKind) {
         let mut finding = Finding::new(&self.path, kind);
         (finding.line, finding.offset) = (Some(line.number), line.offset);
-        finding.bytes = u64::try_from(line.bytes.len()).unwrap_or(u64::MAX);
+        finding.bytes = length_of(line.bytes);
         self.note(finding);
     }
 
@@ -285,6 +289,10 @@ impl<'a> Plan<'a> {
             self.told.findings_left_out = self.told.findings_left_out.saturating_add(1);
         }
     }
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// Cuts a text to so many bytes, between characters.

@@ -157,6 +157,8 @@ struct Search<'a> {
     text: &'a str,
     is_entry: &'a dyn Fn(&Object<'_>) -> bool,
     effort: usize,
+    /// Behind it there is no control character but the line end.
+    last_control: Option<usize>,
     found: Found,
 }
 
@@ -173,7 +175,8 @@ struct Found {
 impl<'a> Search<'a> {
     fn of(text: &'a str, is_entry: &'a dyn Fn(&Object<'_>) -> bool) -> Self {
         let effort = text.len().saturating_mul(EFFORT).saturating_add(1 << 16);
-        Self { text, is_entry, effort, found: Found::default() }
+        let last_control = text.trim_end_matches('\n').bytes().rposition(|byte| byte < b' ');
+        Self { text, is_entry, effort, last_control, found: Found::default() }
     }
 
     fn run(mut self) -> Found {
@@ -210,7 +213,7 @@ impl<'a> Search<'a> {
     /// Takes the record that begins here, and returns how long it is.
     fn record_at(&mut self, at: usize, is_behind_record: bool) -> Option<usize> {
         let rest = self.text.get(at..)?;
-        let (value, length) = self.value(rest)?;
+        let (value, length) = self.value(at, rest)?;
         // Inside the remains of another record it may as well be a part of that.
         let before = self.text.get(..at).unwrap_or_default().trim_end().bytes().next_back();
         let is_part = !is_behind_record && matches!(before, Some(b':' | b'[' | b','));
@@ -226,7 +229,7 @@ impl<'a> Search<'a> {
     }
 
     /// Reads the value that a text begins with, if need be with its control characters escaped.
-    fn value(&mut self, rest: &str) -> Option<(String, usize)> {
+    fn value(&mut self, at: usize, rest: &str) -> Option<(String, usize)> {
         let first = |effort: &mut usize, text: &str| {
             if *effort == 0 {
                 return None;
@@ -240,7 +243,7 @@ impl<'a> Search<'a> {
         if let Some(found) = first(&mut self.effort, rest) {
             return Some(found);
         }
-        if self.effort == 0 || !rest.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+        if self.effort == 0 || self.last_control.is_none_or(|control| control < at) {
             return None;
         }
         self.effort = self.effort.saturating_sub(rest.len());

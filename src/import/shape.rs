@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::import::json::Object;
 use crate::import::lines::SourceFile;
+use crate::import::salvage::{Kept, Newline, keep};
 use crate::timestamp::Timestamp;
 
 /// How much of a file is looked at to tell whose it is.
@@ -15,16 +16,17 @@ const FIRST_BYTES: usize = 64 << 10;
 pub(crate) struct Peek<'a> {
     /// Where it is.
     pub(crate) path: &'a Path,
-    text: String,
+    first: Vec<u8>,
 }
 
 impl<'a> Peek<'a> {
     pub(crate) fn of(path: &'a Path, file: &SourceFile) -> Result<Self, crate::fs::PathError> {
-        let first = file.first(FIRST_BYTES)?;
+        let mut first = file.first(FIRST_BYTES)?;
         // Cut off in the middle, a line says nothing.
-        let is_whole = u64::try_from(first.len()) == Ok(file.length_bytes());
-        let end = memchr::memrchr(b'\n', &first).filter(|_| !is_whole).unwrap_or(first.len());
-        Ok(Self { path, text: String::from_utf8_lossy(first.get(..end).unwrap_or_default()).into_owned() })
+        if u64::try_from(first.len()) != Ok(file.length_bytes()) {
+            first.truncate(memchr::memrchr(b'\n', &first).unwrap_or(0));
+        }
+        Ok(Self { path, first })
     }
 
     /// Returns the file's name; what is not UTF-8 in it is replaced.
@@ -37,10 +39,22 @@ impl<'a> Peek<'a> {
         self.path.file_stem().unwrap_or_default().to_string_lossy()
     }
 
-    /// Returns the objects among the first lines.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = Object<'_>> {
-        let filler = |c: char| c == '\u{feff}' || c <= ' ';
-        self.text.lines().filter_map(move |line| Object::parse(line.trim_matches(filler)))
+    /// Returns what is found first in one of the objects of the first lines, those among them that can be read of damaged ones.
+    pub(crate) fn find_map<T>(&self, mut find: impl FnMut(&Object<'_>) -> Option<T>) -> Option<T> {
+        self.first.split_inclusive(|byte| *byte == b'\n').find_map(|line| {
+            let sound = std::str::from_utf8(line).ok().and_then(Object::parse);
+            match &sound {
+                Some(object) => find(object),
+                None => match keep(line, Newline::Lf, &|_| false) {
+                    Kept::Body(_) => None,
+                    Kept::Raw(_, records) => records.iter().find_map(|record| find(&Object::parse(record.body())?)),
+                },
+            }
+        })
+    }
+
+    pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
+        self.find_map(|object| is_one(object).then_some(())).is_some()
     }
 }
 
