@@ -37,7 +37,9 @@ mod times;
 mod tree;
 mod write;
 
+mod claude_code;
 mod jsonl;
+mod nanobot;
 mod pi;
 
 use std::path::PathBuf;

@@ -152,6 +152,10 @@ impl Known {
         self.others.get(id).copied()
     }
 
+    pub(crate) fn has_fact(&self, name: &str) -> bool {
+        self.facts.contains_key(name)
+    }
+
     /// Says whether a fact is the newest of its kind that was noted.
     pub(crate) fn is_newest_fact(&self, name: &str, id: &str) -> bool {
         self.facts.get(name).is_some_and(|newest| newest == id)

@@ -136,8 +136,8 @@ impl<'a> Plan<'a> {
 
     /// Puts what holds at the end of the file.
     pub(crate) fn end(&mut self, end: &End) -> Result<(), Error> {
-        for change in self.fold.end() {
-            let Some((name, content)) = self.fact(&change) else { continue };
+        for change in self.facts() {
+            let (name, content) = self.fact(&change);
             let mut id = format!("import:{name}:{:08x}", crc32fast::hash(content.as_bytes()));
             if self.known.is_some_and(|known| known.seq(&id).is_some()) {
                 if self.known.is_some_and(|known| known.is_newest_fact(name, &id)) {
@@ -153,6 +153,19 @@ impl<'a> Plan<'a> {
             self.put(NewRecord::new(end)?.kind(KIND_END)?, &id, self.time)?;
         }
         Ok(())
+    }
+
+    /// Returns what holds at the end; what held at the end of the last import and does no more is taken back.
+    fn facts(&mut self) -> Vec<Change> {
+        let mut facts = self.fold.end();
+        let is_known = |name| self.known.is_some_and(|known| known.has_fact(name));
+        if is_known("title") && !facts.iter().any(|fact| matches!(fact, Change::Title(_))) {
+            facts.push(Change::Title(String::new()));
+        }
+        if is_known("compacted") && !facts.iter().any(|fact| matches!(fact, Change::Compacted { .. })) {
+            facts.push(Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(0) });
+        }
+        facts
     }
 
     /// Returns the name of a line, and whether the store has it.
@@ -191,7 +204,7 @@ impl<'a> Plan<'a> {
         };
         self.entries.push((at, at));
         for change in meaning.changes {
-            let Some((name, _)) = self.fact(&change) else { continue };
+            let (name, _) = self.fact(&change);
             if let Some(end) = self.change(change, &format!("{id}.{name}"))?
                 && let Some(entry) = self.entries.last_mut()
             {
@@ -202,8 +215,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns the name of a change, and what tells it from others of that name.
-    fn fact(&self, change: &Change) -> Option<(&'static str, String)> {
-        Some(match change {
+    fn fact(&self, change: &Change) -> (&'static str, String) {
+        match change {
             Change::Title(title) => ("title", title.clone()),
             Change::Labels(labels) => ("labels", labels.join("\n")),
             Change::Suspended(reason) => ("suspended", reason.clone()),
@@ -218,7 +231,7 @@ impl<'a> Plan<'a> {
             Change::Rewound(Place::Start) => ("rewound", "start".to_owned()),
             Change::Rewound(Place::Entry(index)) => ("rewound", index.to_string()),
             Change::Registry(entry) => ("registry", entry.clone()),
-        })
+        }
     }
 
     /// Puts a change, if it is not there, and returns where it stands.

@@ -53,6 +53,12 @@ impl<'a> Peek<'a> {
         })
     }
 
+    /// Says whether the file may be what is left of one that held records: it is empty, or something in it begins like one.
+    pub(crate) fn may_be_damaged(&self) -> bool {
+        let is_blank = self.first.iter().all(|byte| *byte <= b' ');
+        is_blank || memchr::memmem::find(&self.first, b"{\"").is_some()
+    }
+
     pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
         self.find_map(|object| is_one(object).then_some(())).is_some()
     }

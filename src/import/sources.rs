@@ -142,7 +142,8 @@ fn look(
             return Err(FindingKind::OtherSystem(system));
         }
         (Some((system, verdict)), wanted) if wanted.is_none_or(|wanted| wanted == system) => (system, verdict),
-        (None, Some(wanted)) if shapes.of(wanted).is_some_and(|shape| shape.wants(&peek.name())) => {
+        (None, Some(wanted)) if from.is_some() || peek.may_be_damaged() => {
+            shapes.of(wanted).filter(|shape| shape.wants(&peek.name())).ok_or(FindingKind::NotAHistory)?;
             (wanted, Verdict::Session)
         }
         _ => return Err(FindingKind::NotAHistory),

@@ -1,6 +1,8 @@
 //! The systems whose histories can be imported.
 
+use crate::import::claude_code::ClaudeCode;
 use crate::import::jsonl::Jsonl;
+use crate::import::nanobot::Nanobot;
 use crate::import::pi::Pi;
 use crate::import::shape::Shape;
 
@@ -10,6 +12,10 @@ use crate::import::shape::Shape;
 pub enum System {
     /// pi: a file a session, entries in a tree.
     Pi,
+    /// nanobot: a file a session, metadata and then messages.
+    Nanobot,
+    /// Claude Code: a file a session and one a subagent, entries in a tree.
+    ClaudeCode,
     /// JSON lines of any kind, a file a session.
     Jsonl,
 }
@@ -21,12 +27,14 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 2] = [Self::Pi, Self::Jsonl];
+    pub const ALL: [Self; 4] = [Self::Pi, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pi => "pi",
+            Self::Nanobot => "nanobot",
+            Self::ClaudeCode => "claude-code",
             Self::Jsonl => "jsonl",
         }
     }
@@ -34,6 +42,8 @@ impl System {
     pub(crate) fn shape(self) -> Box<dyn Shape> {
         match self {
             Self::Pi => Box::new(Pi),
+            Self::Nanobot => Box::new(Nanobot),
+            Self::ClaudeCode => Box::new(ClaudeCode),
             Self::Jsonl => Box::new(Jsonl),
         }
     }
