@@ -21,7 +21,15 @@ pub(crate) struct ClaudeCode;
 
 impl Shape for ClaudeCode {
     fn judge(&self, peek: &Peek<'_>) -> Verdict {
-        if peek.any(|object| self.is_entry(object)) { Verdict::Session } else { Verdict::Unknown }
+        // What was typed at the prompt, of all sessions.
+        let is_prompt = |object: &Object<'_>| object.has("display") && object.has("pastedContents");
+        if peek.any(|object| self.is_entry(object)) {
+            Verdict::Session
+        } else if peek.name() == "history.jsonl" && peek.any(is_prompt) {
+            Verdict::Companion
+        } else {
+            Verdict::Unknown
+        }
     }
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {

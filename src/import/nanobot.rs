@@ -30,8 +30,8 @@ impl Shape for Nanobot {
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {
         let is_metadata = |object: &Object<'_>| kind_of(object) == Kind::Metadata;
-        let own =
-            peek.find_map(|object| object.text("key").filter(|_| is_metadata(object)).map(|key| key.into_owned()));
+        let own = peek
+            .find_map(|object| object.text("key").filter(|_| is_metadata(object)).map(std::borrow::Cow::into_owned));
         let own = own.filter(|key| !key.is_empty()).or_else(|| key_of(&peek.stem()));
         own.map_or_else(|| ("nanobot:", peek.stem().into_owned()), |key| ("", key))
     }

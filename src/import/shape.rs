@@ -118,8 +118,6 @@ pub(crate) trait Fold {
 pub(crate) struct Entry<'a> {
     /// Its number among the entries, from 0.
     pub(crate) index: usize,
-    /// The line that it was found on, from 1.
-    pub(crate) line: u64,
     /// It, if it is an object.
     pub(crate) object: Option<Object<'a>>,
 }
@@ -163,6 +161,7 @@ pub(crate) enum Place {
 }
 
 /// What a mark of the store will say.
+#[allow(dead_code, reason = "no system that is read so far has labels or is resumed")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// The title; none if empty.

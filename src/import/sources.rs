@@ -72,7 +72,10 @@ impl<'a> Sources<'a> {
             let looked = match looked {
                 Ok(Some(looked)) => looked,
                 // Another file of the system.
-                Ok(None) => continue,
+                Ok(None) => {
+                    sources.passed_over = sources.passed_over.saturating_add(1);
+                    continue;
+                }
                 Err(kind) => {
                     sources.findings.push(Finding::new(file.path, kind));
                     continue;

@@ -151,7 +151,7 @@ fn check(system: System, file_name: &str, source: &[u8]) {
         assert_eq!(told.raw_lines, u64::try_from(findings.len()).unwrap(), "{name}");
         let found = imported.findings.iter().map(|finding| {
             let (offset, line) = (usize::try_from(finding.offset).unwrap(), finding.line.unwrap());
-            let lines_before = bytes[..offset].iter().filter(|byte| **byte == b'\n').count();
+            let lines_before = bytes[..offset].split(|byte| *byte == b'\n').count() - 1;
             assert_eq!(u64::try_from(lines_before).unwrap() + 1, line, "{name}");
             finding.bytes
         });
