@@ -31,9 +31,10 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
-//! adds a simulated disk for tests of what is built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the
-//! process what the store does: commits, the time of each fsync, the queue, torn tails, damage, poisoned writers.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `import`,
+//! which `cli` turns on, adds the module `import`: histories of other systems become sessions. `sim` adds a simulated disk for
+//! tests of what is built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does:
+//! commits, the time of each fsync, the queue, torn tails, damage, poisoned writers.
 
 #![cfg_attr(
     not(test),
@@ -116,6 +117,9 @@ mod trash;
 mod restore;
 
 mod prune;
+
+#[cfg(feature = "import")]
+pub mod import;
 
 #[cfg(feature = "sim")]
 pub mod sim;

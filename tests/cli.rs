@@ -10,6 +10,8 @@ mod append;
 mod forget;
 #[path = "cli/grep.rs"]
 mod grep;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]

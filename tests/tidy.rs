@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 36] = [
+const ORDER: &[&str] = &[
     "format",
     "sync",
     "parallel",
@@ -39,6 +39,7 @@ const ORDER: [&str; 36] = [
     "trash",
     "restore",
     "prune",
+    "import",
     "sim",
     "lib",
     "bin",
