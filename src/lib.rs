@@ -31,8 +31,9 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
-//! adds a simulated disk for tests of what is built on a store.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `export`
+//! (part of `cli`) adds `export`: sessions as pages and in the shapes of other systems. `sim` adds a simulated disk for tests of
+//! what is built on a store.
 
 #![cfg_attr(
     not(test),
@@ -109,6 +110,9 @@ mod trash;
 mod restore;
 
 mod prune;
+
+#[cfg(feature = "export")]
+pub mod export;
 
 #[cfg(feature = "sim")]
 pub mod sim;

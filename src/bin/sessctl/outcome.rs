@@ -74,6 +74,8 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Export(sesslog::export::ExportError),
     #[error("can not watch for signals")]
     Signals(#[source] io::Error),
     #[error("can not start a thread")]

@@ -1,0 +1,436 @@
+//! A session as one page that needs nothing else: no network, no file beside it.
+//!
+//! Templates escape every string; the style sheet and the script are constant and named by their hashes in the page's policy, so
+//! that nothing else runs even if an escape were missed. There is no inline style and no inline handler.
+
+mod strip;
+mod view;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::export::ExportError;
+use crate::export::message::{Message, Role};
+use crate::export::shown::{Weight, at, between, counted, gap_text, mark_text, number, visible};
+use crate::export::survey::{Event, Standing, Survey};
+use crate::export::taken::{Source, Step, Taken};
+use crate::export::turns::Ending;
+use crate::store::Session;
+use crate::timestamp::Timestamp;
+use strip::{Bar, Tick, TurnRow};
+use view::{Block, Piece, Viewer, chunks, is_long, preview};
+
+const STYLE: &str = include_str!("html/page.css");
+const SCRIPT: &str = include_str!("html/page.js");
+
+#[derive(Template)]
+#[template(path = "head.html")]
+struct Head {
+    style: &'static str,
+    style_hash: String,
+    script_hash: String,
+    title: String,
+    key: String,
+    generation: u64,
+    state: &'static str,
+    only_active: bool,
+    facts: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
+    bars: Vec<Bar>,
+    ticks: Vec<Tick>,
+    rows: Vec<TurnRow>,
+    strip_label: String,
+    first: String,
+    last: String,
+    scale: &'static str,
+    events_label: String,
+    turns_label: String,
+}
+
+#[derive(Template)]
+#[template(path = "turn.html")]
+struct TurnHead {
+    turn: usize,
+    facts: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Article<'a> {
+    seq: u64,
+    role: &'static str,
+    standing: &'static str,
+    name: &'static str,
+    label: Option<String>,
+    badge: Option<&'static str>,
+    datetime: &'a str,
+    at: String,
+    blocks: Vec<Block>,
+}
+
+#[derive(Template)]
+#[template(path = "notes.html")]
+struct Notes {
+    label: String,
+    preview: String,
+    notes: Vec<Note>,
+}
+
+/// An entry beside the conversation.
+struct Note {
+    seq: u64,
+    standing: &'static str,
+    label: String,
+    preview: String,
+    at: String,
+    is_long: bool,
+    chunks: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventLine<'a> {
+    class: &'static str,
+    anchor: &'a str,
+    text: &'a str,
+    at: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "foot.html")]
+struct Foot {
+    is_empty: bool,
+    closing: String,
+    script: &'static str,
+}
+
+pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write) -> Result<(), ExportError> {
+    let Some(survey) = source.survey.clone() else { return Ok(()) };
+    let is_running = session.is_running()?;
+    head(source, session, &survey, is_running).write_into(out)?;
+    let mut page = Page {
+        out,
+        survey,
+        is_running,
+        turn: None,
+        restart: 0,
+        gap: 0,
+        notes: Vec::new(),
+        viewer: Viewer::default(),
+        messages: 0,
+    };
+    while let Some(step) = source.step()? {
+        match step {
+            Step::Record(taken) => page.record(&taken)?,
+            Step::Gap(gap) => {
+                page.flush_notes()?;
+                page.gap += 1;
+                let anchor = format!("g{}", page.gap);
+                page.event(&anchor, Weight::Loss, &format!("Damage: {}", gap_text(&gap)), None)?;
+            }
+            Step::Summary { ts, json } => {
+                for message in Message::read_summary(&json) {
+                    page.article(&message, 0, ts, Standing::Active)?;
+                }
+            }
+        }
+    }
+    if let Some(tail) = source.tail() {
+        page.flush_notes()?;
+        let text = format!(
+            "{} behind the last record that nobody promised: torn, or being written",
+            counted(tail.bytes, "byte")
+        );
+        page.event("tail", Weight::Warning, &text, None)?;
+    }
+    page.finish()
+}
+
+/// What stands above the transcript.
+fn head(source: &mut Source, session: &Session, survey: &Survey, is_running: bool) -> Head {
+    let key = session.key().as_str();
+    let row = survey.row.as_ref();
+    let title = row.and_then(|row| row.title.as_deref()).unwrap_or(key);
+    let shown = |source: &mut Source, text: &str| visible(&source.text(text)).into_owned();
+    let state = match row {
+        Some(row) if is_running && row.status.turn.is_some() => "running",
+        Some(row) => row.state.name(),
+        None => "unreadable",
+    };
+    let mut events = survey.events.clone();
+    events.extend(strip::unended(&survey.turns, is_running && row.is_some_and(|row| row.status.turn.is_some())));
+    events.extend(survey.restarts.iter().zip(1..).map(|(ts, number)| Event {
+        anchor: format!("s{number}"),
+        seq: 0,
+        ts: *ts,
+        weight: Weight::Warning,
+        text: "Restart: a gateway started".to_owned(),
+    }));
+    events.sort_by_key(|event| event.ts);
+    for event in &mut events {
+        event.text = shown(source, &event.text);
+    }
+    let total = |count: fn(&crate::export::message::Usage) -> u64| {
+        survey.turns.iter().map(|turn| count(&turn.usage)).fold(0_u64, u64::saturating_add)
+    };
+    let (input, output) = (total(|it| it.input.saturating_add(it.cached)), total(|it| it.output));
+    let mut facts = Vec::new();
+    if let Some((first, last)) = survey.span {
+        facts.push(("From", at(first)));
+        facts.push(("To", at(last)));
+        facts.push(("Over", between(first, last)));
+    }
+    let messages = survey.turns.iter().map(|turn| turn.messages).fold(0_u64, u64::saturating_add);
+    facts.push(("Turns", number(u64::try_from(survey.turns.len()).unwrap_or(u64::MAX))));
+    facts.push(("Messages", number(messages)));
+    if input > 0 || output > 0 {
+        facts.push(("Tokens", format!("{} in, {} out", number(input), number(output))));
+    }
+    if let Some(row) = row {
+        facts.push(("Records", number(row.records)));
+    }
+    if !survey.models.is_empty() {
+        let models: Vec<_> = survey.models.iter().take(5).map(|model| shown(source, model)).collect();
+        facts.push(("Model", models.join(", ")));
+    }
+    if let Some(row) = row {
+        if !row.status.labels.is_empty() {
+            let labels: Vec<_> = row.status.labels.iter().map(|label| shown(source, label)).collect();
+            facts.push(("Labels", labels.join(", ")));
+        }
+        if let Some(parent) = &row.parent {
+            facts.push(("Forked from", visible(&parent.key).into_owned()));
+        }
+    }
+    let mut warnings = Vec::new();
+    if survey.gaps > 0 {
+        let places = counted(survey.gaps, "damaged place");
+        warnings.push(format!(
+            "{places}: what is lost there is not on this page. sessctl verify says which command mends it."
+        ));
+    }
+    let ticks = strip::ticks(survey, &events);
+    let [first, last] = match survey.span {
+        Some((first, last)) => [at(first), at(last)],
+        None => [String::new(), String::new()],
+    };
+    let turns = counted(u64::try_from(survey.turns.len()).unwrap_or(u64::MAX), "turn");
+    let all_events = counted(u64::try_from(events.len()).unwrap_or(u64::MAX), "event");
+    Head {
+        style: STYLE,
+        style_hash: hash(STYLE),
+        script_hash: hash(SCRIPT),
+        title: shown(source, title),
+        key: shown(source, key),
+        generation: survey.generation,
+        state,
+        only_active: source.is_only_active(),
+        facts,
+        warnings,
+        bars: strip::bars(survey),
+        strip_label: format!("{turns} and {all_events} from {first} to {last}; the lists below hold the same"),
+        first,
+        last,
+        scale: if input > 0 || output > 0 {
+            "width: time, height: tokens of a turn"
+        } else {
+            "width: time, height: messages of a turn"
+        },
+        events_label: if events.len() > ticks.len() {
+            format!("{all_events}, the first {}", ticks.len())
+        } else {
+            all_events
+        },
+        ticks,
+        rows: strip::rows(&survey.turns),
+        turns_label: turns,
+    }
+}
+
+/// A source expression of a policy: the base64 of the SHA-256.
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text.as_bytes()))
+}
+
+/// The transcript while it is written.
+struct Page<'a> {
+    out: &'a mut dyn Write,
+    survey: Arc<Survey>,
+    is_running: bool,
+    /// Index of the turn whose section is open.
+    turn: Option<usize>,
+    /// Restarts that were written.
+    restart: usize,
+    gap: u64,
+    /// Entries beside the conversation that follow each other.
+    notes: Vec<Note>,
+    viewer: Viewer,
+    messages: u64,
+}
+
+impl Page<'_> {
+    fn record(&mut self, taken: &Taken) -> Result<(), ExportError> {
+        self.restarts(Some(taken.ts()))?;
+        self.turn_at(taken.seq())?;
+        if let Some(mark) = &taken.mark {
+            if let Some((text, weight)) = mark_text(mark, taken.body()) {
+                self.flush_notes()?;
+                self.event(&format!("r{}", taken.seq()), weight, &visible(&text), Some(taken.ts()))?;
+            }
+            return Ok(());
+        }
+        let mut message = taken.message();
+        if message.role == Role::Note && message.label.as_deref() == Some("record") && !taken.is_activity() {
+            message.label = Some(taken.kind().to_owned());
+        }
+        let is_echo = self.survey.is_echo(taken.seq());
+        if (message.role == Role::Note && !taken.is_activity())
+            || is_echo
+            || (message.role == Role::Note && message.label.is_some() && message.usage.is_some())
+        {
+            self.note(taken, &message, is_echo);
+            return Ok(());
+        }
+        self.article(&message, taken.seq(), taken.ts(), taken.standing)
+    }
+
+    fn article(&mut self, message: &Message, seq: u64, ts: Timestamp, standing: Standing) -> Result<(), ExportError> {
+        self.flush_notes()?;
+        self.messages = self.messages.saturating_add(1);
+        let label = message.model.as_deref().or(message.label.as_deref()).map(|label| visible(label).into_owned());
+        let article = Article {
+            seq,
+            role: message.role.name(),
+            standing: class_of(standing),
+            name: name_of(message.role),
+            label,
+            badge: match standing {
+                Standing::Active => None,
+                Standing::SummedUp => Some("summed up"),
+                Standing::Left => Some("not in the active view"),
+            },
+            datetime: ts.as_str(),
+            at: at(ts),
+            blocks: self.viewer.blocks(message),
+        };
+        article.write_into(self.out)?;
+        Ok(())
+    }
+
+    fn note(&mut self, taken: &Taken, message: &Message, is_echo: bool) {
+        let label = if is_echo { "said again as an event" } else { message.label.as_deref().unwrap_or("record") };
+        let text = message.text();
+        let body = crate::export::json::pretty(taken.body());
+        let about = message.model.as_deref().unwrap_or(if text.is_empty() { taken.body() } else { &text });
+        self.notes.push(Note {
+            seq: taken.seq(),
+            standing: class_of(taken.standing),
+            label: preview(label),
+            preview: preview(about),
+            at: at(taken.ts()),
+            is_long: is_long(&body),
+            chunks: chunks(&body),
+        });
+    }
+
+    fn flush_notes(&mut self) -> Result<(), ExportError> {
+        let notes = std::mem::take(&mut self.notes);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let count = u64::try_from(notes.len()).unwrap_or(u64::MAX);
+        let mut labels: Vec<&str> = notes.iter().map(|note| &*note.label).collect();
+        labels.dedup();
+        let label = match count {
+            1 => "1 entry beside the conversation".to_owned(),
+            _ => format!("{} entries beside the conversation", number(count)),
+        };
+        Notes { label, preview: preview(&labels.join(", ")), notes }.write_into(self.out)?;
+        Ok(())
+    }
+
+    fn event(&mut self, anchor: &str, weight: Weight, text: &str, ts: Option<Timestamp>) -> Result<(), ExportError> {
+        EventLine { class: weight.name(), anchor, text, at: ts.map(at) }.write_into(self.out)?;
+        Ok(())
+    }
+
+    /// Writes the restarts up to some time, or all that are left.
+    fn restarts(&mut self, until: Option<Timestamp>) -> Result<(), ExportError> {
+        while let Some(ts) =
+            self.survey.restarts.get(self.restart).copied().filter(|ts| until.is_none_or(|until| *ts <= until))
+        {
+            self.restart = self.restart.saturating_add(1);
+            self.flush_notes()?;
+            self.event(&format!("s{}", self.restart), Weight::Warning, "Restart: a gateway started", Some(ts))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the section of the turn that a record belongs to.
+    fn turn_at(&mut self, seq: u64) -> Result<(), ExportError> {
+        let index = self.survey.turns.partition_point(|turn| turn.first_seq <= seq).checked_sub(1);
+        if index == self.turn {
+            return Ok(());
+        }
+        self.close_turn()?;
+        self.turn = index;
+        let survey = Arc::clone(&self.survey);
+        if let Some((index, turn)) = index.and_then(|index| Some((index, survey.turns.get(index)?))) {
+            let before = index.checked_sub(1).and_then(|before| survey.turns.get(before));
+            TurnHead { turn: index.saturating_add(1), facts: strip::facts(turn, before) }.write_into(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn close_turn(&mut self) -> Result<(), ExportError> {
+        self.flush_notes()?;
+        let Some(index) = self.turn.take() else { return Ok(()) };
+        let survey = Arc::clone(&self.survey);
+        if let Some(turn) = survey.turns.get(index).filter(|turn| turn.ending == Ending::Open) {
+            let is_last = index.saturating_add(1) == survey.turns.len();
+            let text =
+                if self.is_running && is_last { "The turn is running" } else { "The turn did not end: interrupted" };
+            self.event(&format!("i{}", index.saturating_add(1)), Weight::Warning, text, Some(turn.end))?;
+        }
+        self.out.write_all(b"</section>\n")?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), ExportError> {
+        self.restarts(None)?;
+        self.flush_notes()?;
+        self.close_turn()?;
+        let closing = format!(
+            "{} of generation {}. Written by sesslog {}.",
+            counted(self.messages, "message"),
+            self.survey.generation,
+            env!("CARGO_PKG_VERSION")
+        );
+        Foot { is_empty: self.messages == 0, closing, script: SCRIPT }.write_into(self.out)?;
+        Ok(())
+    }
+}
+
+fn class_of(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "",
+        Standing::SummedUp => " summed",
+        Standing::Left => " left",
+    }
+}
+
+fn name_of(role: Role) -> &'static str {
+    match role {
+        Role::User => "User",
+        Role::Assistant => "Assistant",
+        Role::Tool => "Tool",
+        Role::System => "System",
+        Role::Summary => "Summary",
+        Role::Note => "Record",
+    }
+}
