@@ -15,11 +15,13 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::export::ExportError;
+use crate::export::json::Object;
 use crate::export::message::{Message, Role};
 use crate::export::shown::{Weight, at, between, counted, gap_text, mark_text, number, visible};
 use crate::export::survey::{Event, Standing, Survey};
 use crate::export::taken::{Source, Step, Taken};
 use crate::export::turns::Ending;
+use crate::mark::Mark;
 use crate::store::Session;
 use crate::timestamp::Timestamp;
 use strip::{Bar, Tick, TurnRow};
@@ -123,6 +125,7 @@ pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write)
         notes: Vec::new(),
         viewer: Viewer::default(),
         messages: 0,
+        summary: None,
     };
     while let Some(step) = source.step()? {
         match step {
@@ -271,6 +274,8 @@ struct Page<'a> {
     notes: Vec<Note>,
     viewer: Viewer,
     messages: u64,
+    /// The last message, if it was a summary.
+    summary: Option<String>,
 }
 
 impl Page<'_> {
@@ -278,9 +283,16 @@ impl Page<'_> {
         self.restarts(Some(taken.ts()))?;
         self.turn_at(taken.seq())?;
         if let Some(mark) = &taken.mark {
-            if let Some((text, weight)) = mark_text(mark, taken.body()) {
+            if matches!(mark, Mark::Title { .. } | Mark::Labels { .. }) {
+                // What holds of them now is in the header.
+                let label = if matches!(mark, Mark::Title { .. }) { "title" } else { "labels" };
+                self.note(taken, &Message::note(label, taken.body()), false);
+            } else if let Some((text, weight)) = mark_text(mark, taken.body()) {
                 self.flush_notes()?;
                 self.event(&format!("r{}", taken.seq()), weight, &visible(&text), Some(taken.ts()))?;
+            }
+            if matches!(mark, Mark::Compacted { .. }) {
+                self.summary(taken)?;
             }
             return Ok(());
         }
@@ -302,6 +314,7 @@ impl Page<'_> {
     fn article(&mut self, message: &Message, seq: u64, ts: Timestamp, standing: Standing) -> Result<(), ExportError> {
         self.flush_notes()?;
         self.messages = self.messages.saturating_add(1);
+        self.summary = (message.role == Role::Summary).then(|| message.text());
         let label = message.model.as_deref().or(message.label.as_deref()).map(|label| visible(label).into_owned());
         let article = Article {
             seq,
@@ -319,6 +332,22 @@ impl Page<'_> {
             blocks: self.viewer.blocks(message),
         };
         article.write_into(self.out)?;
+        Ok(())
+    }
+
+    /// Writes what a compaction left, unless an entry of the system it came from has just said it.
+    fn summary(&mut self, taken: &Taken) -> Result<(), ExportError> {
+        let mark = Object::read(taken.body());
+        let Some(json) = mark.as_ref().and_then(|mark| mark.some("summary")) else { return Ok(()) };
+        let messages = Message::read_summary(json);
+        if let ([message], Some(said)) = (&messages[..], &self.summary) {
+            if message.text() == *said {
+                return Ok(());
+            }
+        }
+        for message in &messages {
+            self.article(message, 0, taken.ts(), taken.standing)?;
+        }
         Ok(())
     }
 

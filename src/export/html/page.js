@@ -141,14 +141,12 @@
 
   const theme = tools.querySelector(".theme");
   const themes = ["", "light", "dark"];
-  const names = ["Auto", "Light", "Dark"];
-  const said = ["as the system", "light", "dark"];
+  const names = ["auto", "light", "dark"];
   theme.addEventListener("click", () => {
     const next = (themes.indexOf(document.documentElement.dataset.theme ?? "") + 1) % themes.length;
     if (themes[next]) document.documentElement.dataset.theme = themes[next];
     else delete document.documentElement.dataset.theme;
-    theme.textContent = names[next];
-    theme.setAttribute("aria-label", `Colours: ${said[next]}`);
+    theme.textContent = `Theme: ${names[next]}`;
   });
 
   // A link to what is folded opens it.
