@@ -182,3 +182,346 @@ def large(store, megabytes):
     it.add(turn * 60 + 2, said("assistant", "The end of it all: zanzibar."))
     it.save(store)
     return it.key, turn + 1
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+RUN = "window.HIT=(window.HIT||0)+1"
+FRAGMENTS = [
+    "<script>%s</script>", "</script><script>%s</script>", "</style><script>%s</script>", "<!--<script>%s</script>",
+    "--><script>%s</script>", "]]><script>%s</script>", "</title><script>%s</script>", "</textarea><script>%s</script>",
+    "<img src=x onerror=%s>", "\"><img src=x onerror=%s>", "'><img src=x onerror=%s>", "` onerror=%s `",
+    "\" onmouseover=%s x=\"", "' onfocus=%s autofocus='", "<svg onload=%s>", "<svg><script>%s</script></svg>",
+    "<svg><animate onbegin=%s attributeName=x>", "<math><mtext><script>%s</script>", "<details open ontoggle=%s>",
+    "<body onload=%s>", "<iframe srcdoc=\"<script>parent.%s</script>\"></iframe>", "<object data=\"data:text/html,<script>%s</script>\">",
+    "<a href=\"javascript:%s\">x</a>", "javascript:%s", "data:text/html,<script>%s</script>",
+    "data:image/svg+xml,<svg onload=%s>", "<form action=javascript:%s><button>x</form>", "<base href=//example.invalid/>%s",
+    "<meta http-equiv=refresh content=\"0;url=javascript:%s\">", "<link rel=stylesheet href=//example.invalid/x.css>%s",
+    "<style>@import '//example.invalid/x';</style>%s", "<video src=//example.invalid/v onerror=%s>", "&lt;script&gt;%s&lt;/script&gt;",
+    "&#60;script&#62;%s&#60;/script&#62;", "\\u003cscript\\u003e%s\\u003c/script\\u003e", "\u2028<script>%s</script>\u2029",
+    "\u202e<script>%s</script>\u202c", "\0<script>%s</script>", "<scr\0ipt>%s</script>", "<ſcript>%s</ſcript>", "＜script＞%s＜/script＞",
+    "{{ %s }}{%% include \"x\" %%}", "${%s}", "`+%s+`", "';%s//", "\";%s//", "\\\";%s//", "<x contenteditable onblur=%s>",
+    "<template><script>%s</script></template>", "<noscript><p title=\"</noscript><img src=x onerror=%s>\">",
+]
+
+
+def hostile(store):
+    """Every fragment in every place where a transcript has text."""
+    it = Transcript("evil:<script>" + RUN + "</script>")
+    it.mark(0, mark="title", title=FRAGMENTS[1] % RUN)
+    it.mark(0, mark="labels", labels=[fragment % RUN for fragment in FRAGMENTS])
+    for number, fragment in enumerate(FRAGMENTS):
+        text, at = fragment % RUN, number * 100
+        it.mark(at, mark="turn_started")
+        it.add(at, {"role": "user", "content": [
+            {"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": text}},
+            {"type": "image", "data": text, "mimeType": text}, {"type": "image", "data": "aGk=", "mimeType": "image/png\" onerror=" + RUN},
+            {"type": "image_url", "image_url": {"url": "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()}},
+            {"type": text, text: text}]})
+        it.add(at + 1, {"role": "assistant", "content": "```" + text + "\n" + text, "reasoning": text, "model": text,
+                        "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]})
+        it.add(at + 2, {"role": "tool", "tool_call_id": text, "name": text, "content": text})
+        it.add(at + 3, {"role": text, "content": text})
+        it.add(at + 4, {"type": text, text: text}, "meta.entry")
+        it.add(at + 5, {"type": "custom_message", "customType": text, "content": text, "id": text, "parentId": text})
+        it.add(at + 6, {"type": "attachment", "attachment": {"type": text}}, "meta.entry")
+        it.mark(at + 7, mark="suspended", reason=text)
+        it.mark(at + 8, mark="recovered", offset=1, bytes=1, quarantine=text)
+        it.mark(at + 9, mark="compacted", summary=text, keep_from=1)
+        it.add(at + 10, {"mark": text, text: text}, "mark")
+    deep = b"[" * 120 + json.dumps(FRAGMENTS[0] % RUN).encode() + b"]" * 120
+    it.add(9000, b'{"role":"user","content":[%s]}' % deep)
+    it.add(9001, b'{"role":"user","content":"\\ud800</script>\\udfff"}')
+    it.save(store)
+    return it.key
+
+
+# --- the browser -----------------------------------------------------------------------------------------------------
+
+
+class Browser:
+    """A Chromium, and for each page what it asked for and what went wrong."""
+
+    def __init__(self, chromium, folder):
+        self.chromium, self.folder, self.requests, self.errors = chromium, folder, [], []
+
+    def open(self, file, **context):
+        context = self.chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **context})
+        page = context.new_page()
+        self.requests, self.errors = [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: self.errors.append("dialog: " + dialog.message))
+        # Reports every task that holds the main thread, from the first on.
+        page.add_init_script("""window.TASKS = [];
+            new PerformanceObserver((list) => { for (const it of list.getEntries()) TASKS.push(it.duration); })
+                .observe({ type: "longtask", buffered: true });""")
+        page.goto(pathlib.Path(file).as_uri())
+        return page
+
+    def shot(self, page, name):
+        if self.folder:
+            page.screenshot(path=os.path.join(self.folder, name + ".png"))
+
+    def assert_quiet(self, page):
+        """Nothing but the page itself was asked for, and nothing complained."""
+        urls = [url for url in self.requests if not url.startswith("data:image/")]
+        assert urls == [page.url.split("#")[0]], urls
+        assert self.errors == [], self.errors
+
+
+def export(sessctl, store, key, file, *more, expect=0):
+    command = [sessctl, "--store", store, "export", "--as", "html", "--output", file, *more, "--", key]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == expect, (done.returncode, done.stderr)
+
+
+def search(page, text):
+    """Types a search as a person would; returns what the page says once it is done."""
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type(text)
+    page.wait_for_function("text => document.querySelector('.tools').dataset.done === text", arg=text, timeout=120_000)
+    return page.inner_text(".count")
+
+
+def is_in_view(page, selector):
+    return page.evaluate("""selector => { const box = document.querySelector(selector).getBoundingClientRect();
+        return box.top < innerHeight && box.bottom > 0 && box.height > 0; }""", selector)
+
+
+def check_content(browser, page):
+    assert page.title() == page.inner_text("h1") == "The backups that stopped in February"
+    head = page.inner_text(".masthead")
+    for text in ("telegram:8281248569", "generation 1", "pending", "12\u202f960 in, 752 out", "home, keep", "1 damaged place"):
+        assert text in head, (text, head)
+    assert page.locator("section.turn").count() == 6
+    assert page.locator("article.user").count() == 5, page.locator("article.user").count()
+    events = page.locator(".events li").all_text_contents()
+    for text in ("Restart: a gateway started", "Torn tail cut: 221 bytes", "The turn did not end: interrupted", "Undone",
+                 "Repaired: record 26 lost", "Compacted", "Damage: checksum", "Reset: a new day", "Turn ended: partial"):
+        assert sum(text in event for event in events) == 1, (text, events)
+    # Each leads to its place in the transcript.
+    targets = page.eval_on_selector_all(".events a, svg a", "list => list.map(it => it.getAttribute('href').slice(1))")
+    assert targets and all(page.locator("[id='%s']" % target).count() == 1 for target in targets), targets
+    assert page.locator("article.left").count() == 2 and "not in the active view" in page.inner_text("article.left >> nth=0")
+    assert page.locator("article.summed").count() == 11, page.locator("article.summed").count()
+    assert "1\u202f820 tokens in, 54 out" in page.inner_text("#h2")
+    assert page.locator("article img").count() == 1
+    page.locator("article img").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('article img').naturalWidth === 240")
+    # One heading for all, one for each turn, one for each message; the parts of the page have names.
+    assert page.locator("h1").count() == 1 and page.locator("h3").count() == 6
+    for landmark in ("header", "main", "nav[aria-label]", "form[role=search]", "footer"):
+        assert page.locator("body > " + landmark).count() == 1, landmark
+    ids = page.eval_on_selector_all("[id]", "list => list.map(it => it.id)")
+    assert len(ids) == len(set(ids)), "ids are unique"
+    browser.assert_quiet(page)
+
+
+def check_folds(page):
+    folds = page.locator("article details, .notes")
+    assert folds.count() >= 9 and page.locator("main details[open]").count() == 0
+    call = page.locator("article .fold.call").first
+    assert call.locator("pre").is_visible() is False
+    call.locator("summary").click()
+    assert "systemctl list-timers" in call.locator("pre").inner_text()
+    # By keyboard, too.
+    call.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert call.locator("pre").is_visible() is False
+    page.click(".unfold")
+    page.wait_for_function("!document.querySelector('main details:not([open])')")
+    page.click(".unfold")
+    page.wait_for_function("!document.querySelector('main details[open]')")
+
+
+def check_search(page):
+    assert search(page, "immutable") == "1 of 1"
+    assert is_in_view(page, "#r27")
+    # In a fold that nobody has opened.
+    assert search(page, "2026-01-17.TAR") == "1 of 1"
+    assert page.locator("#r13 details").evaluate("it => it.open") and is_in_view(page, "#r13")
+    assert search(page, "sort\": \"size") == "1 of 1"
+    said = search(page, "backup")
+    total = int(said.split(" of ")[1])
+    assert said.startswith("1 of ") and total > 5, said
+    for keys, expected in (("Enter", 2), ("Enter", 3), ("Shift+Enter", 2), ("Shift+Enter", 1), ("Shift+Enter", total), ("Enter", 1)):
+        page.keyboard.press(keys)
+        assert page.inner_text(".count") == "%d of %d" % (expected, total)
+    page.click(".next")
+    page.click(".previous")
+    assert page.inner_text(".count") == "1 of %d" % total
+    page.focus(".find input")
+    assert search(page, "(.*") == "No hits"
+    page.keyboard.press("Escape")
+    assert page.inner_text(".count") == "" and page.input_value(".find input") == ""
+
+
+def check_keyboard(page):
+    page.evaluate("scrollTo(0, 0)")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "transcript"
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.tagName"))
+    assert {"SUMMARY", "A"} <= seen, seen
+
+
+def contrast(one, other):
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        parts = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def check_colours(page):
+    paper = {}
+    for label, scheme in (("Theme: auto", "auto"), ("Theme: light", "light"), ("Theme: dark", "dark")):
+        assert page.inner_text(".theme") == label
+        paper[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        for selector in ("h1", ".facts dt", "article time", ".event.warning span", ".event.loss span", ".left .prose", ".preview",
+                         ".seq", ".user .prose", ".fold.failed b"):
+            ink, ground = page.evaluate("""selector => { let at = document.querySelector(selector);
+                const ink = getComputedStyle(at).color; let ground = "rgba(0, 0, 0, 0)";
+                for (; at && ground === "rgba(0, 0, 0, 0)"; at = at.parentElement) ground = getComputedStyle(at).backgroundColor;
+                return [ink, ground]; }""", selector)
+            assert contrast(ink, ground) >= 4.5, (scheme, selector, ink, ground, contrast(ink, ground))
+        page.click(".theme")
+    assert page.inner_text(".theme") == "Theme: auto"
+    assert paper["light"] != paper["dark"] and paper["auto"] == paper["light"]
+
+
+def check_print(page, folder):
+    with tempfile.TemporaryDirectory() as temp:
+        path = os.path.join(folder or temp, "page.pdf")
+        page.pdf(path=path, format="A4")
+        assert pathlib.Path(path).read_bytes().startswith(b"%PDF")
+    page.emulate_media(media="print")
+    assert not page.locator(".tools").is_visible() and not page.locator(".skip").is_visible()
+    shown = page.locator("article .fold.call pre").first.evaluate("it => it.getBoundingClientRect().height")
+    assert shown > 10, "folds stand open in print"
+    page.emulate_media(media="screen")
+
+
+def check_hostile(browser, sessctl, store, temp):
+    key = hostile(store)
+    file = os.path.join(temp, "hostile.html")
+    export(sessctl, store, key, file)
+    page = browser.open(file)
+    page.click(".unfold")
+    page.wait_for_function("!document.querySelector('main details:not([open])')", timeout=60_000)
+    search(page, "HIT")
+    for _ in range(30):
+        page.keyboard.press("Enter")
+    # Whatever a mouse or the focus would set off.
+    page.evaluate("""for (const it of document.querySelectorAll("*")) for (const name of ["mouseover", "focus", "click", "error", "load", "toggle"])
+        if (!it.matches("a, button, input, summary")) it.dispatchEvent(new Event(name));""")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.HIT") is None, "a script of the transcript ran"
+    assert page.locator("script").count() == 1 and page.locator("style").count() == 1
+    assert page.locator("iframe, object, embed, base, link, video, form:not(.tools), svg script, template, noscript").count() == 0
+    handlers = page.evaluate("""[...document.querySelectorAll("*")].flatMap(it => it.getAttributeNames()).filter(it => it.startsWith("on"))""")
+    assert handlers == [], handlers
+    links = page.eval_on_selector_all("a", "list => list.map(it => it.getAttribute('href'))")
+    assert all(re.fullmatch("#[a-z]+[0-9]*", link) for link in links)
+    pictures = page.eval_on_selector_all("img", "list => list.map(it => it.getAttribute('src'))")
+    assert all(re.fullmatch(r"data:image/(png|jpeg|gif|webp|avif|bmp);base64,[A-Za-z0-9+/=]*", it) for it in pictures), pictures
+    for fragment in FRAGMENTS:
+        if "\0" not in fragment and not re.search("[\u2028-\u202e]", fragment):
+            assert fragment % RUN in page.locator("main").evaluate("it => it.textContent"), "shown as it is: " + fragment
+    text = page.content()
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029]", text)
+    browser.assert_quiet(page)
+    print("hostile: %d fragments in %d kB, none ran" % (len(FRAGMENTS), os.path.getsize(file) // 1000))
+    page.context.close()
+
+
+def check_large(browser, sessctl, store, temp, megabytes):
+    key, turns = large(store, megabytes)
+    file = os.path.join(temp, "large.html")
+    export(sessctl, store, key, file)
+    page = browser.open(file)
+    assert page.locator("section.turn").count() == turns
+    opened = page.evaluate("performance.now()")
+    longest = lambda: page.evaluate("new Promise(done => setTimeout(() => done(Math.round(Math.max(0, ...TASKS.splice(0)))), 200))")
+    tasks = {"open": longest()}
+    assert search(page, "zanzibar") == "1 of 1"
+    tasks["search to the end"] = longest()
+    assert search(page, "haystack") == "1 of 1", "in a line of two million characters"
+    tasks["into a long line"] = longest()
+    assert search(page, "quick brown").endswith("of 20000+")
+    tasks["20,000 hits"] = longest()
+    for part in (0.25, 0.5, 0.75, 1):
+        page.evaluate("part => scrollTo(0, document.documentElement.scrollHeight * part)", part)
+        page.wait_for_timeout(150)
+    tasks["scroll"] = longest()
+    browser.assert_quiet(page)
+    print("large: %d MB of page, %d turns, open after %d ms; longest task in ms: %s" % (
+        os.path.getsize(file) // 1_000_000, turns, opened, ", ".join("%s %d" % pair for pair in tasks.items())))
+    page.context.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sessctl", required=True)
+    parser.add_argument("--screenshots", metavar="FOLDER")
+    parser.add_argument("--chromium", metavar="FILE", default=shutil.which("chromium") or shutil.which("chromium-browser")
+                        or shutil.which("google-chrome"))
+    parser.add_argument("--large-mb", type=int, default=20)
+    options = parser.parse_args()
+    sessctl = os.path.abspath(options.sessctl)
+    if options.screenshots:
+        os.makedirs(options.screenshots, exist_ok=True)
+    # A sandbox of its own needs rights that a container may not give; nothing of a page here is foreign but what is tested.
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory() as temp, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=options.chromium, args=flags)
+        browser = Browser(chromium, options.screenshots)
+        store, file = os.path.join(temp, "store"), os.path.join(temp, "page.html")
+        export(sessctl, store, everything(store), file, expect=3)
+        page = browser.open(file)
+        browser.shot(page, "light")
+        check_content(browser, page)
+        check_folds(page)
+        check_search(page)
+        browser.shot(page, "search")
+        page.keyboard.press("Escape")
+        check_keyboard(page)
+        check_colours(page)
+        check_print(page, options.screenshots)
+        browser.assert_quiet(page)
+        page.context.close()
+        for name, context in (("dark", {"color_scheme": "dark"}), ("phone", {"viewport": {"width": 390, "height": 844}})):
+            page = browser.open(file, **context)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name + ": nothing sticks out"
+            browser.shot(page, name)
+            page.context.close()
+        print("page: content, folds, search, keyboard, colours, print")
+        export(sessctl, store, empty(store), file)
+        page = browser.open(file)
+        assert "Nothing was said" in page.inner_text("main")
+        assert search(page, "x") == "No hits"
+        browser.shot(page, "empty")
+        browser.assert_quiet(page)
+        page.context.close()
+        # Without scripts it is all there; only the tools are not.
+        export(sessctl, store, "telegram:8281248569", file, expect=3)
+        page = browser.open(file, java_script_enabled=False)
+        assert not page.locator(".tools").is_visible() and page.locator("article.user").first.is_visible()
+        page.context.close()
+        check_hostile(browser, sessctl, store, temp)
+        check_large(browser, sessctl, store, temp, options.large_mb)
+        chromium.close()
+    print("sound")
+
+
+if __name__ == "__main__":
+    main()
