@@ -4,12 +4,12 @@
 //! instructions and summaries, `custom` for what a model never sees. A rewind is a branch, a summary a `compaction`; what the
 //! store's other marks say has no place there. Of an active view the entries form one line, with the compaction at its end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use crate::export::ExportError;
 use crate::export::json::{Object, quoted, string};
-use crate::export::message::{Image, Message, Part, Role, Usage};
+use crate::export::message::{Image, Lane, Message, Part, Role, Usage};
 use crate::export::taken::{Source, Step, Taken};
 use crate::mark::Mark;
 use crate::timestamp::Timestamp;
@@ -27,6 +27,8 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<(), Expo
         written: None,
         leaves: Vec::new(),
         entries: Vec::new(),
+        ids: HashSet::new(),
+        ours: None,
         tools: HashMap::new(),
         held: None,
         number: 0,
@@ -64,6 +66,10 @@ struct Tree<'a> {
     leaves: Vec<(u64, Option<String>)>,
     /// Entries by the seq of their record.
     entries: Vec<(u64, String)>,
+    /// Ids of all entries so far.
+    ids: HashSet<String>,
+    /// The last compaction that is our own, and what it stands behind.
+    ours: Option<(String, Option<String>)>,
     /// Names of tools by the id of the call.
     tools: HashMap<String, String>,
     /// An answer of which more may come.
@@ -122,7 +128,13 @@ impl Tree<'_> {
         if let (Some(object), Some(id), true) = (object.as_ref(), own_id, is_entry(&kind)) {
             self.flush()?;
             let id = id.into_owned();
-            if self.is_line {
+            let parent = object.text("parentId");
+            let is_known = parent.as_ref().is_none_or(|parent| self.ids.contains(&**parent));
+            // Who appended it knew nothing of an entry that we have put there since.
+            let skips_ours = self.ours.as_ref().is_some_and(|(ours, before)| {
+                self.leaf.as_ref() == Some(ours) && before.as_deref() == parent.as_deref()
+            });
+            if self.is_line || !is_known || skips_ours {
                 let parent = self.leaf.as_deref().map_or_else(|| "null".to_owned(), quoted);
                 self.line(&object.with("parentId", &parent))?;
             } else {
@@ -132,7 +144,10 @@ impl Tree<'_> {
             self.take(taken.seq(), id);
             return Ok(());
         }
-        let message = taken.message();
+        // What its kind keeps from a model is kept from it there, too.
+        let read = taken.message();
+        let is_shown = taken.is_activity() || read.lane == Lane::Second;
+        let message = if is_shown { read } else { Message::note("record", taken.body()) };
         for message in split(message) {
             self.message(taken.seq(), taken.ts(), message, taken.body())?;
         }
@@ -231,6 +246,8 @@ impl Tree<'_> {
             [("summary", quoted(&text)), ("firstKeptEntryId", quoted(&kept)), ("tokensBefore", "0".to_owned())];
         let entry = entry("compaction", &id, parent.as_deref(), ts, &fields);
         self.line(&entry)?;
+        self.ours = Some((id.clone(), parent));
+        self.ids.insert(id.clone());
         self.leaf = Some(id.clone());
         self.written = Some(id);
         Ok(())
@@ -270,6 +287,7 @@ impl Tree<'_> {
 
     fn take(&mut self, seq: u64, id: String) {
         self.entries.push((seq, id.clone()));
+        self.ids.insert(id.clone());
         self.leaf = Some(id.clone());
         self.written = Some(id);
     }

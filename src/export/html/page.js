@@ -29,7 +29,7 @@
       say("");
       return;
     }
-    const wanted = new RegExp(text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"), "giu");
+    const wanted = new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "giu");
     const walker = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
     let since = performance.now();
     for (let node = walker.nextNode(); node && hits.length < HITS_MAX; node = walker.nextNode()) {
