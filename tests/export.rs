@@ -25,7 +25,9 @@ impl Bench {
 
     fn with(bodies: &[Value]) -> Self {
         let bench = Self::new();
-        bodies.iter().for_each(|body| bench.add(body));
+        for body in bodies {
+            bench.add(body);
+        }
         bench
     }
 
@@ -505,7 +507,7 @@ fn markdown_cannot_be_broken_out_of() {
 }
 
 fn redacted(body: &Value) -> (Value, Vec<(&'static str, u64)>) {
-    let bench = Bench::with(&[body.clone()]);
+    let bench = Bench::with(std::slice::from_ref(body));
     let (line, exported) = bench.export_with(Format::Jsonl, &ExportOptions::new().redact(true));
     (serde_json::from_str(&line).unwrap(), exported.redacted.into_iter().collect())
 }

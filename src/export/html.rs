@@ -80,7 +80,7 @@ struct Article<'a> {
 struct Notes {
     label: String,
     preview: String,
-    notes: Vec<Note>,
+    list: Vec<Note>,
 }
 
 /// An entry beside the conversation.
@@ -340,10 +340,10 @@ impl Page<'_> {
         let mark = Object::read(taken.body());
         let Some(json) = mark.as_ref().and_then(|mark| mark.some("summary")) else { return Ok(()) };
         let messages = Message::read_summary(json);
-        if let ([message], Some(said)) = (&messages[..], &self.summary) {
-            if message.text() == *said {
-                return Ok(());
-            }
+        if let ([message], Some(said)) = (&messages[..], &self.summary)
+            && message.text() == *said
+        {
+            return Ok(());
         }
         for message in &messages {
             self.article(message, 0, taken.ts(), taken.standing)?;
@@ -379,7 +379,7 @@ impl Page<'_> {
             1 => "1 entry beside the conversation".to_owned(),
             _ => format!("{} entries beside the conversation", number(count)),
         };
-        Notes { label, preview: preview(&labels.join(", ")), notes }.write_into(self.out)?;
+        Notes { label, preview: preview(&labels.join(", ")), list: notes }.write_into(self.out)?;
         Ok(())
     }
 

@@ -196,7 +196,7 @@ pub(crate) fn pretty(text: &str) -> Cow<'_, str> {
         match c {
             '{' | '[' => {
                 out.push(c);
-                while characters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while characters.next_if(char::is_ascii_whitespace).is_some() {}
                 if let Some(end) = characters.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(end);
                 } else {

@@ -36,7 +36,9 @@ pub(super) fn write(source: &mut Source, key: &SessionKey, out: &mut dyn Write) 
             Step::Gap(gap) => format!("\n> **Damage:** {}\n", gap_text(&gap)),
             Step::Summary { json, .. } => {
                 let mut text = String::from("\n## Summary\n");
-                Message::read_summary(&json).iter().for_each(|message| parts(&message.parts, &mut text));
+                for message in Message::read_summary(&json) {
+                    parts(&message.parts, &mut text);
+                }
                 text
             }
         };
@@ -98,7 +100,7 @@ fn parts(parts: &[Part], out: &mut String) {
             }
             Part::ToolResult { is_error, content, .. } => {
                 let what = if *is_error { "Error" } else { "Result" };
-                out.push_str(&format!("\n{what}:\n"));
+                write!(out, "\n{what}:\n").ok();
                 for part in content {
                     match part {
                         Part::Text(text) => write!(out, "\n{}", fenced("", text)).ok(),

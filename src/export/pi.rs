@@ -117,7 +117,7 @@ impl Tree<'_> {
         let kind = object.as_ref().and_then(|it| it.text("type")).unwrap_or_default().into_owned();
         if let Some(object) = object.as_ref().filter(|_| kind == "session" && !self.began) {
             if object.number("version") == Some(3) {
-                self.own_header = taken.body().to_owned();
+                taken.body().clone_into(&mut self.own_header);
             } else if let (Some(id), Some(ts)) = (object.raw("id"), object.raw("timestamp")) {
                 self.own_header = header(id, ts, object.some("cwd").unwrap_or("\"/\""));
             }

@@ -1,6 +1,7 @@
 //! How times, numbers, marks and damage are spelled for people, and what makes hidden characters seen.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::damage::Gap;
 use crate::export::turns::between_ms;
@@ -24,7 +25,8 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
             }
             '\u{7f}' => out.push('\u{2421}'),
             c if is_hidden(c) => {
-                out.push_str(&format!("[U+{:04X}]", u32::from(c)));
+                // Writing to a `String` can not fail.
+                write!(out, "[U+{:04X}]", u32::from(c)).ok();
             }
             c => out.push(c),
         }
@@ -84,10 +86,10 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
 pub(crate) fn gap_text(gap: &Gap) -> String {
     let mut text = format!("{} at byte {} (record {})", gap.defect, gap.offset, gap.expected_seq);
     if gap.bytes > 0 {
-        text.push_str(&format!(", {} bytes", gap.bytes));
+        write!(text, ", {} bytes", gap.bytes).ok();
     }
     if let Some(lost) = gap.lost {
-        text.push_str(&format!(", {} lost", range(lost)));
+        write!(text, ", {} lost", range(lost)).ok();
     }
     text
 }

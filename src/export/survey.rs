@@ -58,7 +58,7 @@ pub(crate) struct Survey {
     /// Seqs of the active path, as ranges that are in order and apart.
     path: Vec<(u64, u64)>,
     /// The summary that stands for what is before: its mark and the first record kept.
-    pub(crate) summary: Option<(u64, u64)>,
+    pub(crate) summary: SummedUp,
 }
 
 /// Names of models that are remembered.
@@ -154,7 +154,7 @@ impl Survey {
     /// Says what a record is to the active view.
     pub(crate) fn standing(&self, seq: u64) -> Standing {
         let behind = self.path.partition_point(|(_, last)| *last < seq);
-        if !self.path.get(behind).is_some_and(|(first, _)| *first <= seq) {
+        if self.path.get(behind).is_none_or(|(first, _)| *first > seq) {
             return Standing::Left;
         }
         match self.summary {
@@ -186,8 +186,11 @@ impl Step {
     }
 }
 
+/// The mark of a summary and the first record that it does not stand for.
+type SummedUp = Option<(u64, u64)>;
+
 /// Walks back from the end, as the view does.
-fn path_of(steps: &[Step]) -> (Vec<(u64, u64)>, Option<(u64, u64)>) {
+fn path_of(steps: &[Step]) -> (Vec<(u64, u64)>, SummedUp) {
     let (mut path, mut summary, mut limit) = (Vec::<(u64, u64)>::new(), None, u64::MAX);
     let mut is_joined = false;
     for step in steps.iter().rev() {

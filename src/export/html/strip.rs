@@ -2,6 +2,8 @@
 //!
 //! Widths follow the logarithm of times: pauses of days and answers of seconds stand beside each other.
 
+use std::fmt::Write as _;
+
 use crate::export::shown::{Weight, at, between, counted, lasting, number, outcome_text};
 use crate::export::survey::{Event, Standing, Survey};
 use crate::export::turns::{Ending, Turn, between_ms};
@@ -66,7 +68,7 @@ impl Slot<'_> {
     }
 
     fn weight(&self) -> u64 {
-        self.turns.iter().map(|turn| effort(turn)).max().unwrap_or(0)
+        self.turns.iter().map(effort).max().unwrap_or(0)
     }
 }
 
@@ -112,7 +114,7 @@ pub(super) fn bars(survey: &Survey) -> Vec<Bar> {
     let most = float(slots.iter().map(Slot::weight).max().unwrap_or(1).max(1));
     let bar = |slot: &Slot<'_>| {
         let height = 6.0 + (HEIGHT - 6.0) * (float(slot.weight()) / most).sqrt();
-        let broken = slot.turns.iter().any(|turn| is_broken(turn));
+        let broken = slot.turns.iter().any(is_broken);
         let left = slot.turns.iter().all(|turn| survey.standing(turn.first_seq) == Standing::Left);
         let (first, last) = (slot.first.saturating_add(1), slot.first.saturating_add(slot.turns.len()));
         let name = if first == last { format!("Turn {first}") } else { format!("Turns {first} to {last}") };
@@ -216,7 +218,8 @@ pub(super) fn facts(turn: &Turn, before: Option<&Turn>) -> Vec<String> {
     if usage != crate::export::message::Usage::default() {
         let mut tokens = format!("{} in, {} out", counted(usage.input, "token"), number(usage.output));
         if usage.cached > 0 {
-            tokens.push_str(&format!(", {} cached", number(usage.cached)));
+            // Writing to a `String` can not fail.
+            write!(tokens, ", {} cached", number(usage.cached)).ok();
         }
         facts.push(tokens);
     }

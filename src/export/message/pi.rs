@@ -76,8 +76,7 @@ fn message(message: &Object<'_>, json: &str) -> Option<Message> {
             };
             Message::new(Role::User, vec![call, result])
         }
-        "system" => Message::new(Role::System, said),
-        "custom" | "hookMessage" => Message::new(Role::System, said),
+        "system" | "custom" | "hookMessage" => Message::new(Role::System, said),
         "compactionSummary" | "branchSummary" => {
             Message::new(Role::Summary, own("summary").map(Part::Text).into_iter().collect())
         }
