@@ -4,12 +4,11 @@
 //! the one named, marks included, with their seqs, so that what a mark says of a seq goes on being true. The parent is read
 //! without a lock and not touched.
 
-use crate::atomic::TempFile;
 use crate::error::Error;
-use crate::fs::IoContext as _;
 use crate::header::Parent;
 use crate::key::{KeyError, SessionKey};
 use crate::mark::{Mark, Outcome};
+use crate::record::NewRecord;
 use crate::status::SessionState;
 use crate::store::Session;
 use crate::transcript::reader::Records;
@@ -47,33 +46,21 @@ impl Session {
         forked.check_writable()?;
         let (parent, _) = self.check_fork(generation, to.as_str(), at_seq)?;
         forked.slot.release_if_idle(inner)?;
-        let layout = &inner.layout;
-        let mut lock = inner.lock_briefly(to, inner.options.lock_wait)?;
-        let generation = inner.unborn_generation(to)?;
-        inner.sync_root_once()?;
-        let path = layout.transcript(to, generation);
-        let temp = TempFile::create(&*layout.fs, &path, layout.file_mode)?;
-        let now = layout.fs.now();
-        let mut new = NewFile::begin(&*layout.fs, &temp, to, generation, Some(parent.clone()), now)?;
-        let mut records = inner.reader(self.key(), parent.generation)?.forward(0)?;
-        copy(&mut records, &mut new, &parent, self.key())?;
-        let status = new.row().status.clone();
-        let open_turn = status.turn.map(|turn| Mark::TurnEnded { turn: turn.seq, outcome: Outcome::Interrupted });
-        let pending = status.pending.map(|_| Mark::ResumeCleared);
-        let held = (status.suspended.is_some() || status.resume_attempts > 0).then_some(Mark::Released);
-        for mark in [open_turn, pending, held].into_iter().flatten() {
-            new.put_mark(&mark, now)?;
-        }
-        let row = new.end()?;
-        temp.file.sync_all().context("fsync", &temp.path)?;
-        // The log's proof may outlive what follows: another process's birth beside it can take the folder's new time for its own.
-        inner.touch(to, generation);
-        temp.persist_new(&path)?;
-        lock.doubt();
-        let transcripts = layout.transcripts();
-        layout.fs.sync_dir(&transcripts).context("fsync folder", &transcripts)?;
-        lock.trust();
-        inner.fold(to, &row);
+        inner.create(to, Some(parent.clone()), |new| {
+            let mut records = inner.reader(self.key(), parent.generation)?.forward(0)?;
+            new.fill(|file, now| {
+                copy(&mut records, file, &parent, self.key())?;
+                let status = file.row().status.clone();
+                let open_turn =
+                    status.turn.map(|turn| Mark::TurnEnded { turn: turn.seq, outcome: Outcome::Interrupted });
+                let pending = status.pending.map(|_| Mark::ResumeCleared);
+                let held = (status.suspended.is_some() || status.resume_attempts > 0).then_some(Mark::Released);
+                for mark in [open_turn, pending, held].into_iter().flatten() {
+                    file.put_record(&NewRecord::mark(&mark), now)?;
+                }
+                Ok(())
+            })
+        })?;
         Ok(forked)
     }
 

@@ -31,9 +31,10 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `export`
-//! (part of `cli`) adds `export`: sessions as pages and in the shapes of other systems. `sim` adds a simulated disk for tests of
-//! what is built on a store.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. It turns on
+//! `import` (module `import`: histories of other systems become sessions) and `export` (module `export`: sessions as pages and
+//! in the shapes of other systems), which a library user can have by themselves. `sim` adds a simulated disk for tests of what is
+//! built on a store.
 
 #![cfg_attr(
     not(test),
@@ -111,6 +112,9 @@ mod restore;
 
 mod prune;
 
+#[cfg(feature = "import")]
+pub mod import;
+
 #[cfg(feature = "export")]
 pub mod export;
 
@@ -134,8 +138,8 @@ pub use repair::Repaired;
 pub use restore::Trashed;
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
-    Context, Drained, Flushed, Listed, MarkedRecent, Options, Pending, ReadOptions, Resumable, Session, Store, Summary,
-    Turn, Undone,
+    Context, Drained, Flushed, Listed, MarkedRecent, NewSession, Options, Pending, ReadOptions, Resumable, Session,
+    Store, Summary, Turn, Undone,
 };
 pub use timestamp::{Timestamp, TimestampError};
 pub use transcript::backward::Backward;

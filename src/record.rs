@@ -183,6 +183,15 @@ impl NewRecord {
         Ok(Self { body, kind: Cow::Borrowed(KIND_MARK), id_json: None, ts: None })
     }
 
+    pub(crate) fn is_mark(&self) -> bool {
+        self.kind == KIND_MARK
+    }
+
+    /// Reads the mark, if it is one.
+    pub(crate) fn as_mark(&self) -> Option<Mark> {
+        self.is_mark().then(|| Mark::parse(&self.body))
+    }
+
     /// Refuses what is over the limit.
     pub(crate) fn check_size(&self, limit_bytes: usize) -> Result<(), RecordError> {
         let length_bytes = self.size_hint();

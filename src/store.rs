@@ -3,6 +3,7 @@
 pub(crate) mod commit;
 pub(crate) mod committers;
 pub(crate) mod compare;
+pub(crate) mod create;
 pub(crate) mod drain;
 pub(crate) mod folder;
 pub(crate) mod graves;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::registry::{RegistryState, Row};
+pub use create::NewSession;
 pub use drain::Drained;
 use inner::Inner;
 pub use options::Options;

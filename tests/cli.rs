@@ -10,6 +10,8 @@ mod append;
 mod export;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sesslog::sim::{Chance, SimFault, SimFs, SimOp};
-use sesslog::{Error, Item, NewRecord, Options, Progress, Record, Session, SessionState, Store, VerifyOptions};
+use sesslog::{Error, Item, Mark, NewRecord, Options, Progress, Record, Session, SessionState, Store, VerifyOptions};
 
 fn open(fs: &SimFs) -> Store {
     Options::new().file_system(Arc::new(fs.clone())).open("/store").unwrap()
@@ -126,11 +126,40 @@ fn what_can_not_be_forked_is_refused_and_named() {
     assert!(store.session("new").unwrap().generation().is_err());
 }
 
+/// A way to make a session with these records of its parent.
+type Make = fn(&Store, &[Record]) -> Result<(), Error>;
+
+/// By a fork, and from records of its own.
+const MAKES: [Make; 2] = [
+    |store, _| store.session("parent")?.fork("fork", 5).map(drop),
+    |store, records| {
+        let made = store.session("fork")?.create(|new| {
+            for record in records {
+                let copy = match record.as_mark() {
+                    None => NewRecord::json(record.body())?.kind(record.kind().to_owned())?,
+                    Some(Mark::Compacted { keep_from }) => NewRecord::summary("\"summed up\"", keep_from)?,
+                    Some(mark) => NewRecord::state(&mark)?,
+                };
+                let copy = record.id().map_or(Ok(copy.clone()), |id| copy.id(id))?;
+                new.put(&copy.at(record.ts()))?;
+            }
+            Ok(())
+        });
+        made.map(drop)
+    },
+];
+
 #[test]
 fn crashed_or_failed_anywhere_it_is_whole_or_not_there() {
+    MAKES.into_iter().for_each(is_made_whole_or_not_at_all);
+}
+
+fn is_made_whole_or_not_at_all(make: Make) {
     let made = SimFs::new();
     let store = open(&made);
-    let expected: Vec<_> = records(&talk(&store)).iter().take(5).map(kept).collect();
+    let mut parent = records(&talk(&store));
+    parent.truncate(5);
+    let expected: Vec<_> = parent.iter().map(kept).collect();
     store.close().unwrap();
     drop(store);
     let judge = |fs: &SimFs, is_done: bool| {
@@ -149,7 +178,7 @@ fn crashed_or_failed_anywhere_it_is_whole_or_not_there() {
         let fs = made.fork();
         let store = open(&fs);
         fs.cut_power_at(Some(fs.operations() + operation));
-        let result = store.session("parent").unwrap().fork("fork", 5);
+        let result = make(&store, &parent);
         fs.cut_power_at(None);
         for seed in 0..8 {
             let disk = fs.fork();
@@ -168,7 +197,7 @@ fn crashed_or_failed_anywhere_it_is_whole_or_not_there() {
                 let store = open(&fs);
                 fs.take_met();
                 fs.fail(op, number, fault);
-                let result = store.session("parent").unwrap().fork("fork", 5);
+                let result = make(&store, &parent);
                 if fs.take_met().is_empty() {
                     break;
                 }

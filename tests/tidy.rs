@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 35] = [
     "format",
     "sync",
     "parallel",
@@ -36,6 +36,7 @@ const ORDER: [&str; 34] = [
     "trash",
     "restore",
     "prune",
+    "import",
     "export",
     "sim",
     "lib",

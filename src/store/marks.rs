@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::mark::Mark;
-use crate::record::{NewRecord, Receipt};
+use crate::record::{NewRecord, Receipt, RecordError};
 use crate::registry::Row;
 use crate::status::SessionState;
 use crate::store::Session;
@@ -18,7 +18,68 @@ const TEXT_BYTES_MAX: usize = 4096;
 const LABELS_MAX: usize = 64;
 const LABEL_BYTES_MAX: usize = 128;
 
+impl NewRecord {
+    /// Makes a change of state that is to stand among records: a title, labels, a suspension, a resume that is pending, a rewind.
+    /// [`Session::append_batch`] and [`NewSession::put`](crate::NewSession::put) take it, with an id and a time of its own if it
+    /// has one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::ReservedKind`] for the other marks, which are made by their own calls, and [`Error::MarkTooLong`].
+    pub fn state(mark: &Mark) -> Result<Self, Error> {
+        match mark {
+            Mark::Title { title } => check_length("title", title, TEXT_BYTES_MAX)?,
+            Mark::Labels { labels } => check_labels(labels)?,
+            Mark::Suspended { reason } | Mark::ResumePending { reason } => check_reason(reason)?,
+            Mark::Rewound { .. } => {}
+            _ => return Err(RecordError::ReservedKind.into()),
+        }
+        Ok(Self::mark(mark))
+    }
+
+    /// [`state`](Self::state) for a summary of what stands before the record `keep_from`, any JSON text, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`NewRecord::json`].
+    pub fn summary(json: &str, keep_from: u64) -> Result<Self, RecordError> {
+        // By itself first: what closes the mark's own brackets is none.
+        Self::compacted(Self::json(json)?.body(), keep_from)
+    }
+}
+
+/// Refuses a mark that names a record which the history before it does not have.
+pub(crate) fn check_mark(key: &SessionKey, generation: u64, record: &NewRecord, last_seq: u64) -> Result<(), Error> {
+    let (what, seq, max) = match record.as_mark() {
+        Some(Mark::Compacted { keep_from }) => ("keep_from", keep_from, last_seq.saturating_add(1)),
+        Some(Mark::Rewound { to_seq }) => ("to_seq", to_seq, last_seq),
+        _ => return Ok(()),
+    };
+    if seq > max { Err(Error::BeyondHistory { key: key.clone(), generation, what, seq, last_seq }) } else { Ok(()) }
+}
+
 impl Session {
+    /// Appends records with marks among them, as one commit.
+    pub(crate) fn append_states(&self, records: Vec<NewRecord>) -> Result<Vec<Receipt>, Error> {
+        let inner = Arc::clone(self.store.inner());
+        let key = self.key().clone();
+        let decide = Decide::new(TurnChange::None, move |row, _| {
+            let open = row.filter(|row| row.state != SessionState::Closed);
+            let generation = row.map_or(1, |row| row.generation);
+            let mut last_seq = open.map_or(0, |row| row.last_seq);
+            for record in &records {
+                check_mark(&key, generation, record, last_seq)?;
+                if matches!(record.as_mark(), Some(Mark::ResumePending { .. })) {
+                    open.map_or(Ok(()), |row| refuse_suspended(&key, row))?;
+                    inner.turns.keep_mark(&key);
+                }
+                last_seq = last_seq.saturating_add(1);
+            }
+            Ok(records.clone())
+        });
+        self.slot.decide(self.store.inner(), decide)
+    }
+
     /// Marks the session to be resumed, with why and when. Replaces the mark that there may be.
     ///
     /// # Errors
@@ -133,13 +194,7 @@ impl Session {
     ///
     /// [`Error::SessionNotFound`], [`Error::SessionClosed`], [`Error::MarkTooLong`]; those of [`append`](Self::append).
     pub fn set_labels<S: AsRef<str>>(&self, labels: &[S]) -> Result<(), Error> {
-        if labels.len() > LABELS_MAX {
-            let (length_bytes, limit_bytes) = (labels.len(), LABELS_MAX);
-            return Err(Error::MarkTooLong { what: "labels", length_bytes, limit_bytes });
-        }
-        for label in labels {
-            check_length("label", label.as_ref(), LABEL_BYTES_MAX)?;
-        }
+        check_labels(labels)?;
         let mark = Mark::Labels { labels: labels.iter().map(|label| label.as_ref().to_owned()).collect() };
         self.mark(move |_, _| Ok(Some(mark.clone()))).map(drop)
     }
@@ -179,6 +234,14 @@ pub(crate) fn open_row<'row>(key: &SessionKey, row: Option<&'row Row>) -> Result
 pub(crate) fn check_length(what: &'static str, text: &str, limit_bytes: usize) -> Result<(), Error> {
     let length_bytes = text.len();
     if length_bytes > limit_bytes { Err(Error::MarkTooLong { what, length_bytes, limit_bytes }) } else { Ok(()) }
+}
+
+fn check_labels<S: AsRef<str>>(labels: &[S]) -> Result<(), Error> {
+    if labels.len() > LABELS_MAX {
+        let (length_bytes, limit_bytes) = (labels.len(), LABELS_MAX);
+        return Err(Error::MarkTooLong { what: "labels", length_bytes, limit_bytes });
+    }
+    labels.iter().try_for_each(|label| check_length("label", label.as_ref(), LABEL_BYTES_MAX))
 }
 
 /// Refuses a reason that no mark holds.

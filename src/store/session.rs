@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::atomic::Durability;
 use crate::error::Error;
 use crate::key::SessionKey;
-use crate::record::{NewRecord, Receipt, Record};
+use crate::record::{NewRecord, Receipt, Record, RecordError};
 use crate::registry::Row;
 use crate::store::Store;
 use crate::store::job::{Done, Job, TurnId};
@@ -104,11 +104,13 @@ impl Session {
     /// Appends records as one commit, in order and without others in between. After a crash the batch is a prefix of itself.
     ///
     /// A batch over 1 MiB is written as several commits, each of at most that size or one record, so that each proves the
-    /// one before. No records: no commit.
+    /// one before. No records: no commit. With marks among the records (see [`NewRecord::state`]) it is always durable.
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append); [`Error::Partial`] when some of the commits of a large batch were kept.
+    /// Those of [`append`](Self::append); [`Error::Partial`] when some of the commits of a large batch were kept;
+    /// [`Error::BeyondHistory`] when a mark names a record that is not there, [`Error::Suspended`] when a session that is would be
+    /// marked to be resumed.
     pub fn append_batch(&self, records: Vec<NewRecord>) -> Result<Vec<Receipt>, Error> {
         self.append_batch_with(records, self.store.inner().options.durability)
     }
@@ -119,11 +121,12 @@ impl Session {
     ///
     /// Those of [`append_batch`](Self::append_batch).
     pub fn append_batch_with(&self, records: Vec<NewRecord>, durability: Durability) -> Result<Vec<Receipt>, Error> {
-        self.check_records(&records)?;
+        let has_marks = records.iter().any(NewRecord::is_mark);
+        self.check_sizes(&records)?;
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        self.append_for(None, records, durability)
+        if has_marks { self.append_states(records) } else { self.append_for(None, records, durability) }
     }
 
     /// Appends records that were checked, those of a turn only while it runs.
@@ -141,7 +144,15 @@ impl Session {
         if self.key().is_reserved() { Err(crate::key::KeyError::Reserved.into()) } else { Ok(()) }
     }
 
+    /// Refuses what is too large, and marks, where they have no meaning.
     pub(crate) fn check_records(&self, records: &[NewRecord]) -> Result<(), Error> {
+        if records.iter().any(NewRecord::is_mark) {
+            return Err(RecordError::ReservedKind.into());
+        }
+        self.check_sizes(records)
+    }
+
+    fn check_sizes(&self, records: &[NewRecord]) -> Result<(), Error> {
         self.check_writable()?;
         for record in records {
             record.check_size(self.store.inner().options.record_bytes_max)?;

@@ -76,9 +76,9 @@ impl<'a> NewFile<'a> {
         if self.buffer.len() >= COMMIT_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
-    /// Puts a mark behind everything.
-    pub(crate) fn put_mark(&mut self, mark: &Mark, now: Timestamp) -> Result<(), PathError> {
-        self.put(self.row.last_seq.saturating_add(1), &NewRecord::mark(mark).content(now), Some(mark))
+    /// Puts a record behind everything.
+    pub(crate) fn put_record(&mut self, record: &NewRecord, now: Timestamp) -> Result<(), PathError> {
+        self.put(self.row.last_seq.saturating_add(1), &record.content(now), record.as_mark().as_ref())
     }
 
     /// Puts the mark that stands for lost records.

@@ -439,6 +439,5 @@ fn encode_record(buffer: &mut Vec<u8>, seed: Crc, place: Place, record: &NewReco
 }
 
 fn fold_record(row: &mut Row, end: u64, info: &Info, record: &NewRecord) {
-    let mark = info.is_mark.then(|| Mark::parse(record.body()));
-    row.fold(end, info, mark.as_ref());
+    row.fold(end, info, record.as_mark().as_ref());
 }

@@ -102,3 +102,29 @@ fn an_export_writes_nothing_to_the_store() {
     bench.run(&["export", KEY, "--as", "html"]).expect(0);
     assert_eq!(everything(&bench.store()), before);
 }
+
+#[test]
+fn what_was_imported_comes_back_byte_for_byte() {
+    let bench = Bench::new();
+    let histories = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/histories/pi");
+    let mut files: Vec<_> = fs::read_dir(histories).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let source = files.pop().unwrap();
+    assert!(files.is_empty(), "one history of pi");
+    bench.run(&["import", "--from", "pi", source.to_str().unwrap()]).expect(0);
+    let key = bench.run(&["--json", "list"]).expect(0).of_type("session")[0]["key"].as_str().unwrap().to_owned();
+    let run = bench.run(&["export", &key, "--as", "as-imported"]).expect(0);
+    assert_eq!(run.stdout.as_bytes(), fs::read(&source).unwrap());
+    assert_eq!(bench.run(&["export", &key, "--as", "pi"]).expect(0).stdout, run.stdout, "and so pi gets its file back");
+    for option in ["--redact", "--active"] {
+        let refused = bench.run(&["export", &key, "--as", "as-imported", option]).expect(2);
+        assert!(refused.stderr.contains("would not be the original"), "{refused:?}");
+    }
+    let own = self::bench();
+    let refused = own.run(&["export", KEY, "--as", "as-imported"]).expect(1);
+    assert!(refused.stdout.is_empty() && refused.stderr.contains("was not imported"), "{refused:?}");
+    let file = bench.folder.path().join("kept");
+    fs::write(&file, "before").unwrap();
+    bench.damage(&key, 2);
+    bench.run(&["export", &key, "--as", "as-imported", "--output", file.to_str().unwrap()]).expect(3);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "before", "half a file replaces nothing");
+}

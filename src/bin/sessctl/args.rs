@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, context, delete, export, fork, info, label, list, mark, path, prune, rebuild_index, repair, reset,
+    append, context, delete, export, fork, import, info, label, list, mark, path, prune, rebuild_index, repair, reset,
     resumable, show, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     RebuildIndex(rebuild_index::Args),
     Repair(repair::Args),
+    Import(import::Args),
 }
 
 impl Args {

@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod fork;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod list;
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Verify(args) => verify::run(args, global, output),
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),
+        Command::Import(args) => import::run(args, global, output),
     }
 }
 

@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, ValueEnum};
 use serde::Serialize;
 use sesslog::export::{self, ExportError, ExportOptions, Exported, Format};
-use sesslog::{Durability, SessionKey, atomic};
+use sesslog::import::{self, OriginalError};
+use sesslog::{Durability, Session, SessionKey, atomic};
 
 use crate::args::{EXIT_STATUS, Global, session_key};
 use crate::outcome::{Failure, Outcome};
@@ -18,15 +19,16 @@ use crate::render::{Output, counted, gap_text};
 ///
 /// jsonl: the bodies, one a line, byte for byte. markdown: text with headings. html: one page with everything in it, without
 /// network; open it in a browser. openai: {"messages":[...]} as chat completions take them, of what a model should see now. pi: a
-/// session file of pi, version 3.
+/// session file of pi, version 3. as-imported: the file that the session was imported from, byte for byte; what was appended
+/// since is left out, and so are --active and --redact, with which it would not be that file.
 ///
 /// What was undone and what a summary stands for is in the export and marked there, unless --active is given. A generation that a
 /// reset closed is shown as it was then. Damage shows where the format has a place for it, on standard error, and by exit
 /// status 3; what is readable is exported.
 ///
 /// --redact replaces what looks like a secret: keys of well-known services, bearer tokens, JWTs, private keys, passwords in URLs,
-/// values of names like SECRET or api_key that look random. It says how many of which kind. It is a help and no guarantee: look
-/// at the export before you give it away.
+/// values of names like SECRET that look random. It says how many of which kind. It is a help and no guarantee: look at the
+/// export before you give it away.
 ///
 /// With --json, --output is needed: standard output has JSON lines then.
 #[derive(Debug, clap::Args)]
@@ -59,16 +61,19 @@ enum Named {
     Html,
     Openai,
     Pi,
+    AsImported,
 }
 
-impl From<Named> for Format {
-    fn from(named: Named) -> Self {
-        match named {
-            Named::Jsonl => Self::Jsonl,
-            Named::Markdown => Self::Markdown,
-            Named::Html => Self::Html,
-            Named::Openai => Self::OpenAi,
-            Named::Pi => Self::Pi,
+impl Named {
+    /// Returns the format, none for what an import keeps.
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::Jsonl => Some(Format::Jsonl),
+            Self::Markdown => Some(Format::Markdown),
+            Self::Html => Some(Format::Html),
+            Self::Openai => Some(Format::OpenAi),
+            Self::Pi => Some(Format::Pi),
+            Self::AsImported => None,
         }
     }
 }
@@ -85,6 +90,12 @@ impl Args {
         };
         if global.json && self.output.is_none() {
             return refuse("--json needs --output FILE: standard output would hold JSON lines and the export");
+        }
+        if self.format.format().is_none() && self.redact {
+            return refuse("--redact can not be used with --as as-imported: it would not be the original");
+        }
+        if self.format.format().is_none() && self.active {
+            return refuse("--active can not be used with --as as-imported: it would not be the original");
         }
         Ok(())
     }
@@ -112,7 +123,11 @@ fn write(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     if let Some(generation) = args.generation {
         options = options.generation(generation);
     }
-    let export = |out: &mut dyn Write| export::write(&store, &args.key, args.format.into(), &options, out);
+    let session = store.session(args.key.as_str())?;
+    let export = |out: &mut dyn Write| match args.format.format() {
+        Some(format) => export::write(&store, &args.key, format, &options, out).map_err(Failure::from),
+        None => original(&session, args.generation, out),
+    };
     let exported = match &args.output {
         None => export(&mut Screen { output })?,
         Some(path) => {
@@ -130,6 +145,15 @@ fn write(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     summary.gaps = exported.gaps.len();
     summary.redacted = exported.redacted;
     Ok(if summary.gaps > 0 { Outcome::Damaged } else { Outcome::Done })
+}
+
+/// Writes what an import kept.
+fn original(session: &Session, generation: Option<u64>, mut out: &mut dyn Write) -> Result<Exported, Failure> {
+    let original = import::write_original(session, generation, &mut out)?;
+    let mut exported = Exported::default();
+    exported.generation = generation.map_or_else(|| session.generation(), Ok)?;
+    exported.records = original.lines;
+    Ok(exported)
 }
 
 fn tell(exported: &Exported, redact: bool, output: &Output) {
@@ -160,6 +184,16 @@ impl Write for Screen<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl From<OriginalError> for Failure {
+    fn from(error: OriginalError) -> Self {
+        match error {
+            OriginalError::Store(error) => Self::Store(error),
+            OriginalError::Write(error) => Self::Output(error),
+            other => Self::Original(other),
+        }
     }
 }
 

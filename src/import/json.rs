@@ -1,0 +1,143 @@
+//! JSON of a source as far as an import understands it: the fields of an object, without a tree of its values.
+//!
+//! What other programs accept is accepted: of a name that occurs twice the last value counts, and half of a surrogate pair is a
+//! replacement character.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of an object, their values as text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// Reads a text; `None` if it is no object.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Returns a value as JSON text.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// Returns a string.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.raw(name).and_then(string)
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Option<Object<'a>> {
+        self.raw(name).and_then(Object::parse)
+    }
+
+    /// Returns the elements of an array as JSON texts.
+    pub(crate) fn array(&self, name: &str) -> Option<Vec<&'a str>> {
+        let elements: Vec<&'a RawValue> = serde_json::from_str(self.raw(name)?).ok()?;
+        Some(elements.into_iter().map(RawValue::get).collect())
+    }
+
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        serde_json::from_str(self.raw(name)?).ok()
+    }
+
+    pub(crate) fn is_true(&self, name: &str) -> bool {
+        self.raw(name) == Some("true")
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(name) = map.next_key::<&RawValue>()? {
+                    let value: &RawValue = map.next_value()?;
+                    fields.push((string(name.get()).unwrap_or_default(), value.get()));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Reads a JSON string; `None` if the text is none.
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    let read = |text: &str| serde_json::from_str::<String>(text).ok().map(Cow::Owned);
+    read(text).or_else(|| read(&without_halves(text)))
+}
+
+/// Replaces every escape of half a surrogate pair in valid JSON by that of U+FFFD.
+fn without_halves(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let long = escape.get(..6).filter(|escape| escape.starts_with("\\u"));
+        let code = |escape: Option<&str>| {
+            let digits = escape?.strip_prefix("\\u")?.get(..4)?;
+            u32::from_str_radix(digits, 16).ok()
+        };
+        let is_pair = matches!((code(long), code(escape.get(6..))), (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)));
+        let (given, taken) = match code(long) {
+            Some(0xd800..=0xdfff) if is_pair => (escape.get(..12).unwrap_or(escape), 12),
+            Some(0xd800..=0xdfff) => ("\\ufffd", 6),
+            Some(_) => (long.unwrap_or_default(), 6),
+            None => (escape.get(..2).unwrap_or(escape), 2),
+        };
+        out.push_str(given);
+        rest = escape.get(taken..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_readers_take_is_taken() {
+        let text = r#"{"a":1,"b":{"c":[1,"x"]},"a":"\ud83d\ude00\ud800!","\u0063":true,"t":"plain","\ud800":0}"#;
+        let object = Object::parse(text).unwrap();
+        assert_eq!(object.text("a").as_deref(), Some("\u{1f600}\u{fffd}!"));
+        assert_eq!(object.raw("b"), Some(r#"{"c":[1,"x"]}"#));
+        assert_eq!(object.object("b").unwrap().array("c").unwrap(), ["1", "\"x\""]);
+        assert!(object.is_true("c") && object.has("t") && !object.has("z"));
+        assert_eq!(object.integer("a"), None);
+        for bad in ["[1]", "7", "\"x\"", "{", "null"] {
+            assert!(Object::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_halves_are_replaced() {
+        for (given, expected) in [
+            (r#""\udc00\ud800\ud800\udc00""#, "\u{fffd}\u{fffd}\u{10000}"),
+            (r#""\\ud800 \n""#, "\\ud800 \n"),
+            (r#""\ud800""#, "\u{fffd}"),
+            (r#""\ud800\n""#, "\u{fffd}\n"),
+        ] {
+            assert_eq!(string(given).as_deref(), Some(expected), "{given}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The sources below the paths that were named: whose they are, and which session each becomes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use crate::import::find::{File, find};
+use crate::import::finding::{Finding, FindingKind};
+use crate::import::lines::SourceFile;
+use crate::import::shape::{Peek, Shape, Verdict};
+use crate::import::write::Job;
+use crate::import::{ImportOptions, System};
+use crate::key::{KeyError, SessionKey};
+use crate::parallel::in_parallel;
+use crate::verify::Progress;
+
+/// What the frame of a record, and the fields of a mark around a summary, may add to a line.
+const FRAME_BYTES: usize = 4096;
+
+/// The shapes of all systems, in the order in which they are asked.
+pub(crate) struct Shapes(Vec<(System, Box<dyn Shape>)>);
+
+impl Shapes {
+    pub(crate) fn new() -> Self {
+        Self(System::ALL.into_iter().map(|system| (system, system.shape())).collect())
+    }
+
+    fn of(&self, wanted: System) -> Option<&dyn Shape> {
+        self.0.iter().find(|(system, _)| *system == wanted).map(|(_, shape)| &**shape)
+    }
+
+    /// Tells whose file it is.
+    fn judge(&self, peek: &Peek<'_>) -> Option<(System, Verdict)> {
+        let verdicts = self.0.iter().map(|(system, shape)| (*system, shape.judge(peek)));
+        verdicts.into_iter().find(|(_, verdict)| *verdict != Verdict::Unknown)
+    }
+}
+
+/// What is to be imported.
+pub(crate) struct Sources<'a> {
+    /// Each with the size of its file.
+    pub(crate) jobs: Vec<(Job<'a>, u64)>,
+    pub(crate) findings: Vec<Finding>,
+    /// Files in folders that no system wants.
+    pub(crate) passed_over: u64,
+}
+
+impl<'a> Sources<'a> {
+    /// Finds the sources below the paths, whose they are, and their keys.
+    pub(crate) fn find(shapes: &'a Shapes, paths: &[PathBuf], options: &ImportOptions, progress: &Progress) -> Self {
+        let is_wanted = |name: &str| match options.from {
+            Some(system) => shapes.of(system).is_some_and(|shape| shape.wants(name)),
+            None => shapes.0.iter().any(|(_, shape)| shape.wants(name)),
+        };
+        let mut found = find(paths, &is_wanted);
+        let mut sources =
+            Self { jobs: Vec::new(), findings: std::mem::take(&mut found.findings), passed_over: found.passed_over };
+        let mut claimed: HashMap<SessionKey, usize> = HashMap::new();
+        let looked = in_parallel(options.jobs, &found.files, |_, file| look(shapes, file, options.from, None));
+        let mut neighbours = HashMap::new();
+        for (file, looked) in found.files.iter().zip(&looked) {
+            if let (Some(folder), Ok(Some(looked))) = (file.resolved.parent(), looked) {
+                neighbours.entry(folder.to_owned()).or_insert(looked.system);
+            }
+        }
+        for (file, looked) in found.files.into_iter().zip(looked) {
+            let neighbour = file.resolved.parent().and_then(|folder| neighbours.get(folder)).copied();
+            let looked = match looked {
+                Err(FindingKind::NotAHistory) if neighbour.is_some() => look(shapes, &file, options.from, neighbour),
+                looked => looked,
+            };
+            let looked = match looked {
+                Ok(Some(looked)) => looked,
+                // Another file of the system.
+                Ok(None) => {
+                    sources.passed_over = sources.passed_over.saturating_add(1);
+                    continue;
+                }
+                Err(kind) => {
+                    sources.findings.push(Finding::new(file.path, kind));
+                    continue;
+                }
+            };
+            let Some(shape) = shapes.of(looked.system) else { continue };
+            let prefix = options.key_prefix.as_deref().unwrap_or(looked.prefix);
+            let key = session_key(&format!("{prefix}{}", looked.name)).or_else(|error| {
+                let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
+                sources.findings.push(Finding::new(&file.path, FindingKind::KeyReplaced(error)));
+                session_key(&format!("{}:{stem}", looked.system))
+            });
+            let key = match key {
+                Ok(key) => key,
+                Err(error) => {
+                    sources.findings.push(Finding::new(file.path, FindingKind::KeyReplaced(error)));
+                    continue;
+                }
+            };
+            if let Some((first, _)) = claimed.get(&key).and_then(|at| sources.jobs.get(*at)) {
+                let kind = FindingKind::KeyClaimed { by: first.path.clone() };
+                sources.findings.push(Finding::new(file.path, kind).key(&key));
+                continue;
+            }
+            claimed.insert(key.clone(), sources.jobs.len());
+            let line_bytes_max = options.record_bytes_max.saturating_sub(FRAME_BYTES);
+            let File { path, resolved, .. } = file;
+            sources
+                .jobs
+                .push((Job { path, resolved, system: looked.system, shape, key, line_bytes_max }, looked.bytes));
+        }
+        let bytes = sources.jobs.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        progress.sessions_total.store(u64::try_from(sources.jobs.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        progress.bytes_total.store(bytes, Ordering::Relaxed);
+        sources
+    }
+}
+
+fn session_key(text: &str) -> Result<SessionKey, KeyError> {
+    SessionKey::new(text).and_then(|key| if key.is_reserved() { Err(KeyError::Reserved) } else { Ok(key) })
+}
+
+/// What a look at a file told.
+struct Looked {
+    system: System,
+    prefix: &'static str,
+    name: String,
+    bytes: u64,
+}
+
+/// Tells whose session a file is; `None` if it is another file of the system.
+///
+/// What says nothing of itself, empty or damaged from its beginning, is taken for a file of the system asked for, else of the one
+/// that another file in its folder is of, if its name fits.
+fn look(
+    shapes: &Shapes,
+    file: &File,
+    from: Option<System>,
+    neighbour: Option<System>,
+) -> Result<Option<Looked>, FindingKind> {
+    let source = SourceFile::open(&file.resolved).map_err(FindingKind::Unreadable)?;
+    let peek = Peek::of(&file.resolved, &source).map_err(FindingKind::Unreadable)?;
+    let own = from.and_then(|from| Some((from, shapes.of(from)?.judge(&peek))));
+    let judged = own.filter(|(_, verdict)| *verdict != Verdict::Unknown).or_else(|| shapes.judge(&peek));
+    let (system, verdict) = match (judged, from.or(neighbour)) {
+        (Some((system, _)), Some(wanted)) if system != wanted && system != System::Jsonl => {
+            return Err(FindingKind::OtherSystem(system));
+        }
+        (Some((system, verdict)), wanted) if wanted.is_none_or(|wanted| wanted == system) => (system, verdict),
+        (None, Some(wanted)) if from.is_some() || peek.may_be_damaged() => {
+            shapes.of(wanted).filter(|shape| shape.wants(&peek.name())).ok_or(FindingKind::NotAHistory)?;
+            (wanted, Verdict::Session)
+        }
+        _ => return Err(FindingKind::NotAHistory),
+    };
+    let looked = shapes.of(system).filter(|_| verdict == Verdict::Session).map(|shape| {
+        let (prefix, name) = shape.key(&peek);
+        Looked { system, prefix, name, bytes: source.length_bytes() }
+    });
+    Ok(looked)
+}
