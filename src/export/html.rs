@@ -113,7 +113,8 @@ struct Foot {
 
 pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write) -> Result<(), ExportError> {
     let Some(survey) = source.survey.clone() else { return Ok(()) };
-    let is_running = session.is_running()?;
+    // Of a session that can not be read nobody can say.
+    let is_running = session.is_running().unwrap_or(false);
     head(source, session, &survey, is_running).write_into(out)?;
     let mut page = Page {
         out,
@@ -125,6 +126,7 @@ pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write)
         notes: Vec::new(),
         viewer: Viewer::default(),
         messages: 0,
+        echoes: 0,
         summary: None,
     };
     while let Some(step) = source.step()? {
@@ -207,7 +209,7 @@ fn head(source: &mut Source, session: &Session, survey: &Survey, is_running: boo
             facts.push(("Labels", labels.join(", ")));
         }
         if let Some(parent) = &row.parent {
-            facts.push(("Forked from", visible(&parent.key).into_owned()));
+            facts.push(("Forked from", shown(source, &parent.key)));
         }
     }
     let mut warnings = Vec::new();
@@ -235,7 +237,8 @@ fn head(source: &mut Source, session: &Session, survey: &Survey, is_running: boo
         only_active: source.is_only_active(),
         facts,
         warnings,
-        bars: strip::bars(survey),
+        // One turn without an event is no picture.
+        bars: if survey.turns.len() > 1 || !ticks.is_empty() { strip::bars(survey) } else { Vec::new() },
         strip_label: format!("{turns} and {all_events} from {first} to {last}; the lists below hold the same"),
         first,
         last,
@@ -274,6 +277,8 @@ struct Page<'a> {
     notes: Vec<Note>,
     viewer: Viewer,
     messages: u64,
+    /// Events that are left out: an item has said what they say.
+    echoes: u64,
     /// The last message, if it was a summary.
     summary: Option<String>,
 }
@@ -286,7 +291,7 @@ impl Page<'_> {
             if matches!(mark, Mark::Title { .. } | Mark::Labels { .. }) {
                 // What holds of them now is in the header.
                 let label = if matches!(mark, Mark::Title { .. }) { "title" } else { "labels" };
-                self.note(taken, &Message::note(label, taken.body()), false);
+                self.note(taken, &Message::note(label, taken.body()));
             } else if let Some((text, weight)) = mark_text(mark, taken.body()) {
                 self.flush_notes()?;
                 self.event(&format!("r{}", taken.seq()), weight, &visible(&text), Some(taken.ts()))?;
@@ -296,16 +301,14 @@ impl Page<'_> {
             }
             return Ok(());
         }
-        let mut message = taken.message();
-        if message.role == Role::Note && message.label.as_deref() == Some("record") && !taken.is_activity() {
-            message.label = Some(taken.kind().to_owned());
+        if self.survey.is_echo(taken.seq()) {
+            self.echoes = self.echoes.saturating_add(1);
+            return Ok(());
         }
-        let is_echo = self.survey.is_echo(taken.seq());
-        if (message.role == Role::Note && !taken.is_activity())
-            || is_echo
-            || (message.role == Role::Note && message.label.is_some() && message.usage.is_some())
-        {
-            self.note(taken, &message, is_echo);
+        let message = taken.message();
+        // What is said in a shape that nobody knows is said all the same.
+        if message.role == Role::Note && (message.label.is_some() || !taken.is_activity()) {
+            self.note(taken, &message);
             return Ok(());
         }
         self.article(&message, taken.seq(), taken.ts(), taken.standing)
@@ -351,8 +354,8 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn note(&mut self, taken: &Taken, message: &Message, is_echo: bool) {
-        let label = if is_echo { "said again as an event" } else { message.label.as_deref().unwrap_or("record") };
+    fn note(&mut self, taken: &Taken, message: &Message) {
+        let label = message.label.as_deref().unwrap_or_else(|| taken.kind());
         let text = message.text();
         let body = crate::export::json::pretty(taken.body());
         let about = message.model.as_deref().unwrap_or(if text.is_empty() { taken.body() } else { &text });
@@ -434,12 +437,14 @@ impl Page<'_> {
         self.restarts(None)?;
         self.flush_notes()?;
         self.close_turn()?;
-        let closing = format!(
-            "{} of generation {}. Written by sesslog {}.",
-            counted(self.messages, "message"),
-            self.survey.generation,
-            env!("CARGO_PKG_VERSION")
-        );
+        let echoes = match self.echoes {
+            0 => String::new(),
+            count => format!(" {} that only said the same again are left out.", counted(count, "event")),
+        };
+        let (messages, generation) = (counted(self.messages, "message"), self.survey.generation);
+        let version = env!("CARGO_PKG_VERSION");
+        let closing =
+            format!("{messages} of generation {generation}.{echoes} Times are in UTC. Written by sesslog {version}.");
         Foot { is_empty: self.messages == 0, closing, script: SCRIPT }.write_into(self.out)?;
         Ok(())
     }

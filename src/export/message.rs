@@ -130,7 +130,7 @@ pub struct Message {
     pub group: Option<String>,
     /// Which of two lanes.
     pub lane: Lane,
-    /// What a note is about, e.g. `model_change`.
+    /// What a note is about, e.g. `model_change`; `None` where the shape is not known.
     pub label: Option<String>,
 }
 
@@ -142,6 +142,11 @@ impl Message {
     /// A note with the whole body for whoever unfolds it.
     pub(crate) fn note(label: impl Into<String>, body: &str) -> Self {
         Self { label: Some(label.into()), ..Self::new(Role::Note, vec![Part::Json(body.to_owned())]) }
+    }
+
+    /// What nobody here knows the shape of.
+    fn unknown(body: &str) -> Self {
+        Self::new(Role::Note, vec![Part::Json(body.to_owned())])
     }
 
     /// Understands a body. Never fails: what has none of the known shapes is a note that holds it.
@@ -156,7 +161,7 @@ impl Message {
             // A program that appends bare strings means them as text.
             return match string(body) {
                 Some(text) => Self::new(Role::Note, vec![Part::Text(text.into_owned())]),
-                None => Self::note("record", body),
+                None => Self::unknown(body),
             };
         };
         let kind = object.text("type").unwrap_or_default();
@@ -168,13 +173,12 @@ impl Message {
             pi::read(&kind, &object, body)
         } else if object.text("role").is_some() {
             chat::read(&object, body)
+        } else if object.text("_type").as_deref() == Some("metadata") {
+            Some(Self::note("metadata", body))
         } else {
             None
         };
-        understood.unwrap_or_else(|| {
-            let label = object.filled("type").or_else(|| object.filled("_type")).unwrap_or("record".into());
-            Self::note(label, body)
-        })
+        understood.unwrap_or_else(|| Self::unknown(body))
     }
 
     /// Reads a summary as a compaction left it: a text, a list of what takes the history's place, or any JSON.

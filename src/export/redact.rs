@@ -87,6 +87,11 @@ impl Redactor {
             let Some(value) = string(token) else { continue };
             let behind = text.get(end..).unwrap_or_default().trim_start();
             if behind.starts_with(':') {
+                if let Cow::Owned(new) = self.text(&value) {
+                    out.push_str(text.get(copied..start).unwrap_or_default());
+                    out.push_str(&quoted(&new));
+                    copied = end;
+                }
                 name = Some(value);
                 continue;
             }

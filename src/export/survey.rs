@@ -130,10 +130,8 @@ impl Survey {
             let count = said.get_mut(hash).filter(|count| **count > 0);
             count.map(|count| *count = count.saturating_sub(1)).is_some()
         });
-        let restarts = match span {
-            Some((first, last)) => restarts(store, session, first, last)?,
-            None => Vec::new(),
-        };
+        // A bad session of the store's own stops no other one: then nobody knows of restarts.
+        let restarts = span.and_then(|(first, last)| restarts(store, session, first, last).ok()).unwrap_or_default();
         let (path, summary) = path_of(&steps);
         Ok(Self {
             generation,
@@ -232,12 +230,7 @@ fn restarts(store: &Store, session: &Session, first: Timestamp, last: Timestamp)
     }
     let mut found = Vec::new();
     let own = store.session(OWN)?;
-    let read = match own.records() {
-        Ok(read) => read,
-        Err(error) if error.is_not_found() => return Ok(found),
-        Err(error) => return Err(error),
-    };
-    for item in read {
+    for item in own.records()? {
         let Item::Record(record) = item? else { continue };
         if record.as_mark() == Some(Mark::Started) && (first..=last).contains(&record.ts()) {
             found.push(record.ts());

@@ -42,6 +42,8 @@ pub(crate) enum Step {
 pub(crate) struct Source {
     pub(crate) survey: Option<Arc<Survey>>,
     only_active: bool,
+    /// Marks are part of the format.
+    pub(crate) with_marks: bool,
     summary: Option<(Timestamp, String)>,
     records: Records,
     redactor: Option<Redactor>,
@@ -69,7 +71,7 @@ impl Source {
         }
         let done = Exported { generation, ..Exported::default() };
         let survey = survey.map(Arc::new);
-        Ok(Self { survey, only_active, summary, records: read(0)?, redactor, done })
+        Ok(Self { survey, only_active, with_marks: true, summary, records: read(0)?, redactor, done })
     }
 
     /// Returns the next item, `None` behind the last one that the first look has seen.
@@ -93,14 +95,18 @@ impl Source {
             if self.only_active && (standing != Standing::Active || !is_activity(record.kind())) {
                 continue;
             }
-            let mark = record.as_mark().map(|mark| self.redact_mark(mark));
-            if mark.is_none() {
-                self.done.records = self.done.records.saturating_add(1);
+            if record.is_mark() && !self.with_marks {
+                continue;
             }
             let redacted = match redact(&mut self.redactor, record.body()) {
                 Cow::Owned(text) => Some(text),
                 Cow::Borrowed(_) => None,
             };
+            // What people write into marks may be a secret, too.
+            let mark = record.is_mark().then(|| Mark::parse(redacted.as_deref().unwrap_or_else(|| record.body())));
+            if mark.is_none() {
+                self.done.records = self.done.records.saturating_add(1);
+            }
             return Ok(Some(Step::Record(Taken { record, redacted, mark, standing })));
         }
     }
@@ -115,19 +121,6 @@ impl Source {
             Some(redactor) => redactor.text(text).into_owned(),
             None => text.to_owned(),
         }
-    }
-
-    /// What people write into marks is shown, too.
-    fn redact_mark(&mut self, mut mark: Mark) -> Mark {
-        match &mut mark {
-            Mark::Reset { reason } | Mark::ResumePending { reason } | Mark::Suspended { reason } => {
-                *reason = self.text(reason);
-            }
-            Mark::Title { title } => *title = self.text(title),
-            Mark::Labels { labels } => labels.iter_mut().for_each(|label| *label = self.text(label)),
-            _ => {}
-        }
-        mark
     }
 
     /// Returns what follows the last record, if that is more than nothing.

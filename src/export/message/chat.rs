@@ -19,7 +19,9 @@ pub(super) fn read(object: &Object<'_>, body: &str) -> Option<Message> {
             )
         }
         "system" | "developer" => Message::new(Role::System, said),
-        other => Message::note(other, body),
+        // The rest of the line is no message.
+        "session_meta" => Message::note("session_meta", body),
+        _ => Message::unknown(body),
     };
     message.model = object.filled("model").map(Cow::into_owned);
     message.usage = object.object("usage").and_then(|it| {
