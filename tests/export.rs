@@ -432,6 +432,22 @@ fn no_text_of_a_transcript_is_markup_in_the_page() {
 }
 
 #[test]
+fn pictures_are_shown_up_to_a_limit_and_named_beyond_it() {
+    let picture = |media_type: &str, base64: &str| json!({"role": "user", "content": [{"type": "image", "mimeType": media_type, "data": base64}]});
+    let three_mib = "A".repeat(3 << 20);
+    let mut bodies = vec![picture("image/png", "aGk="), picture("image/svg+xml", "aGk="), picture("image/png", "a\"b")];
+    bodies.push(picture("image/jpeg", &"A".repeat((4 << 20) + 4)));
+    bodies.extend(std::iter::repeat_n(picture("image/png", &three_mib), 11));
+    bodies.push(json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.invalid/x.png"}}]}));
+    let page = Bench::with(&bodies).export(Format::Html);
+    assert_eq!(page.matches("<img ").count(), 1 + 10, "32 MiB hold ten of three");
+    assert!(page.contains(r#"src="data:image/png;base64,aGk=""#));
+    assert_eq!(page.matches("Image too large for this page").count(), 2);
+    assert_eq!(page.matches("Image of a type that is not shown").count(), 2);
+    assert!(page.contains("Image elsewhere, not loaded: https://example.invalid/x.png"));
+}
+
+#[test]
 fn the_policy_names_the_one_script_and_the_one_style() {
     use sha2::Digest as _;
     let page = Bench::with(&[user("hi")]).export(Format::Html);

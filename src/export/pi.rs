@@ -390,7 +390,9 @@ fn header(id: &str, ts: &str, cwd: &str) -> String {
 
 /// Spells 128 bits of hex as other systems spell ids.
 fn uuid(hex: &str) -> String {
-    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or("0");
+    // Of a damaged header the id is not known.
+    let hex = format!("{hex:0<32}");
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 

@@ -60,6 +60,19 @@ fn damage_is_exit_3_and_what_is_readable_is_exported() {
 }
 
 #[test]
+fn records_behind_a_bad_header_are_exported() {
+    let bench = bench();
+    let path = bench.transcript(KEY, 1);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    for format in ["jsonl", "markdown", "html", "openai", "pi"] {
+        let run = bench.run(&["export", KEY, "--as", format]).expect(3);
+        assert!(run.stdout.contains("hello") && run.stderr.starts_with("gap: header at byte 0"), "{run:?}");
+    }
+}
+
+#[test]
 fn usage_and_absence_have_their_codes() {
     let bench = bench();
     bench.run(&["export", KEY]).expect(2);
