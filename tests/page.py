@@ -464,8 +464,9 @@ def check_large(browser, sessctl, store, temp, megabytes):
     tasks["search to the end"] = longest()
     assert search(page, "haystack") == "1 of 1", "in a line of two million characters"
     tasks["into a long line"] = longest()
-    assert search(page, "logs of the night").endswith("of 20000+")
-    tasks["20,000 hits"] = longest()
+    if megabytes >= 20:
+        assert search(page, "logs of the night").endswith("of 20000+")
+        tasks["20,000 hits"] = longest()
     for part in (0.25, 0.5, 0.75, 1):
         page.evaluate("part => scrollTo(0, document.documentElement.scrollHeight * part)", part)
         page.wait_for_timeout(150)
@@ -501,6 +502,7 @@ def main():
         check_content(browser, page)
         check_folds(page)
         check_search(page)
+        search(page, "immutable")
         browser.shot(page, "search")
         page.keyboard.press("Escape")
         check_colours(page)

@@ -239,7 +239,7 @@ fn head(source: &mut Source, session: &Session, survey: &Survey, is_running: boo
         warnings,
         // One turn without an event is no picture.
         bars: if survey.turns.len() > 1 || !ticks.is_empty() { strip::bars(survey) } else { Vec::new() },
-        strip_label: format!("{turns} and {all_events} from {first} to {last}; the lists below hold the same"),
+        strip_label: format!("{turns} and {all_events} from {first} to {last}"),
         first,
         last,
         scale: if input > 0 || output > 0 {
@@ -439,12 +439,10 @@ impl Page<'_> {
         self.close_turn()?;
         let echoes = match self.echoes {
             0 => String::new(),
-            count => format!(" {} that only said the same again are left out.", counted(count, "event")),
+            count => format!(" Left out: {} that only said the same again.", counted(count, "event")),
         };
-        let (messages, generation) = (counted(self.messages, "message"), self.survey.generation);
-        let version = env!("CARGO_PKG_VERSION");
-        let closing =
-            format!("{messages} of generation {generation}.{echoes} Times are in UTC. Written by sesslog {version}.");
+        let (generation, version) = (self.survey.generation, env!("CARGO_PKG_VERSION"));
+        let closing = format!("Generation {generation}.{echoes} Times are in UTC. Written by sesslog {version}.");
         Foot { is_empty: self.messages == 0, closing, script: SCRIPT }.write_into(self.out)?;
         Ok(())
     }
