@@ -3,6 +3,7 @@
 //! Templates escape every string; the style sheet and the script are constant and named by their hashes in the page's policy, so
 //! that nothing else runs even if an escape were missed. There is no inline style and no inline handler.
 
+mod head;
 mod strip;
 mod view;
 
@@ -10,49 +11,21 @@ use std::io::Write;
 use std::sync::Arc;
 
 use askama::Template;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
 
 use crate::export::ExportError;
 use crate::export::json::Object;
 use crate::export::message::{Message, Role};
-use crate::export::shown::{Weight, at, between, counted, gap_text, mark_text, number, visible};
-use crate::export::survey::{Event, Standing, Survey};
+use crate::export::shown::{Weight, at, counted, gap_text, mark_text, number, visible};
+use crate::export::survey::{Standing, Survey};
 use crate::export::taken::{Source, Step, Taken};
 use crate::export::turns::Ending;
 use crate::mark::Mark;
 use crate::store::Session;
 use crate::timestamp::Timestamp;
-use strip::{Bar, Tick, TurnRow};
+use head::Head;
 use view::{Block, Piece, Viewer, chunks, is_long, preview};
 
-const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
-
-#[derive(Template)]
-#[template(path = "head.html")]
-struct Head {
-    style: &'static str,
-    style_hash: String,
-    script_hash: String,
-    title: String,
-    key: String,
-    generation: u64,
-    state: &'static str,
-    only_active: bool,
-    facts: Vec<(&'static str, String)>,
-    warnings: Vec<String>,
-    bars: Vec<Bar>,
-    ticks: Vec<Tick>,
-    rows: Vec<TurnRow>,
-    strip_label: String,
-    first: String,
-    last: String,
-    scale: &'static str,
-    events_label: String,
-    turns_label: String,
-}
 
 #[derive(Template)]
 #[template(path = "turn.html")]
@@ -115,7 +88,7 @@ pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write)
     let Some(survey) = source.survey.clone() else { return Ok(()) };
     // Of a session that can not be read nobody can say.
     let is_running = session.is_running().unwrap_or(false);
-    head(source, session, &survey, is_running).write_into(out)?;
+    Head::of(source, session, &survey, is_running).write_into(out)?;
     let mut page = Page {
         out,
         survey,
@@ -154,113 +127,6 @@ pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write)
         page.event("tail", Weight::Warning, &text, None)?;
     }
     page.finish()
-}
-
-/// What stands above the transcript.
-fn head(source: &mut Source, session: &Session, survey: &Survey, is_running: bool) -> Head {
-    let key = session.key().as_str();
-    let row = survey.row.as_ref();
-    let title = row.and_then(|row| row.title.as_deref()).unwrap_or(key);
-    let shown = |source: &mut Source, text: &str| visible(&source.text(text)).into_owned();
-    let state = match row {
-        Some(row) if is_running && row.status.turn.is_some() => "running",
-        Some(row) => row.state.name(),
-        None => "unreadable",
-    };
-    let mut events = survey.events.clone();
-    events.extend(strip::unended(&survey.turns, is_running && row.is_some_and(|row| row.status.turn.is_some())));
-    events.extend(survey.restarts.iter().zip(1..).map(|(ts, number)| Event {
-        anchor: format!("s{number}"),
-        seq: 0,
-        ts: *ts,
-        weight: Weight::Warning,
-        text: "Restart: a gateway started".to_owned(),
-    }));
-    events.sort_by_key(|event| event.ts);
-    for event in &mut events {
-        event.text = shown(source, &event.text);
-    }
-    let total = |count: fn(&crate::export::message::Usage) -> u64| {
-        survey.turns.iter().map(|turn| count(&turn.usage)).fold(0_u64, u64::saturating_add)
-    };
-    let (input, output) = (total(|it| it.input.saturating_add(it.cached)), total(|it| it.output));
-    let mut facts = Vec::new();
-    if let Some((first, last)) = survey.span {
-        facts.push(("From", at(first)));
-        facts.push(("To", at(last)));
-        facts.push(("Over", between(first, last)));
-    }
-    let messages = survey.turns.iter().map(|turn| turn.messages).fold(0_u64, u64::saturating_add);
-    facts.push(("Turns", number(u64::try_from(survey.turns.len()).unwrap_or(u64::MAX))));
-    facts.push(("Messages", number(messages)));
-    if input > 0 || output > 0 {
-        facts.push(("Tokens", format!("{} in, {} out", number(input), number(output))));
-    }
-    if let Some(row) = row {
-        facts.push(("Records", number(row.records)));
-    }
-    if !survey.models.is_empty() {
-        let models: Vec<_> = survey.models.iter().take(5).map(|model| shown(source, model)).collect();
-        facts.push(("Model", models.join(", ")));
-    }
-    if let Some(row) = row {
-        if !row.status.labels.is_empty() {
-            let labels: Vec<_> = row.status.labels.iter().map(|label| shown(source, label)).collect();
-            facts.push(("Labels", labels.join(", ")));
-        }
-        if let Some(parent) = &row.parent {
-            facts.push(("Forked from", shown(source, &parent.key)));
-        }
-    }
-    let mut warnings = Vec::new();
-    if survey.gaps > 0 {
-        let places = counted(survey.gaps, "damaged place");
-        warnings.push(format!(
-            "{places}: what is lost there is not on this page. sessctl verify says which command mends it."
-        ));
-    }
-    let ticks = strip::ticks(survey, &events);
-    let [first, last] = match survey.span {
-        Some((first, last)) => [at(first), at(last)],
-        None => [String::new(), String::new()],
-    };
-    let turns = counted(u64::try_from(survey.turns.len()).unwrap_or(u64::MAX), "turn");
-    let all_events = counted(u64::try_from(events.len()).unwrap_or(u64::MAX), "event");
-    Head {
-        style: STYLE,
-        style_hash: hash(STYLE),
-        script_hash: hash(SCRIPT),
-        title: shown(source, title),
-        key: shown(source, key),
-        generation: survey.generation,
-        state,
-        only_active: source.is_only_active(),
-        facts,
-        warnings,
-        // One turn without an event is no picture.
-        bars: if survey.turns.len() > 1 || !ticks.is_empty() { strip::bars(survey) } else { Vec::new() },
-        strip_label: format!("{turns} and {all_events} from {first} to {last}"),
-        first,
-        last,
-        scale: if input > 0 || output > 0 {
-            "width: time, height: tokens of a turn"
-        } else {
-            "width: time, height: messages of a turn"
-        },
-        events_label: if events.len() > ticks.len() {
-            format!("{all_events}, the first {}", ticks.len())
-        } else {
-            all_events
-        },
-        ticks,
-        rows: strip::rows(&survey.turns),
-        turns_label: turns,
-    }
-}
-
-/// A source expression of a policy: the base64 of the SHA-256.
-fn hash(text: &str) -> String {
-    STANDARD.encode(Sha256::digest(text.as_bytes()))
 }
 
 /// The transcript while it is written.

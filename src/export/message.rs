@@ -285,8 +285,10 @@ fn arguments(json: Option<&str>) -> String {
 
 /// Reads token counts by the names that a system uses.
 fn usage(object: &Object<'_>, input: &str, output: &str, cached: &str) -> Option<Usage> {
+    // What a cache is filled with was read, too.
+    let filled = object.number("cache_creation_input_tokens").or_else(|| object.number("cacheWrite")).unwrap_or(0);
     let usage = Usage {
-        input: object.number(input).unwrap_or(0),
+        input: object.number(input).unwrap_or(0).saturating_add(filled),
         output: object.number(output).unwrap_or(0),
         cached: object.number(cached).unwrap_or(0),
         is_total: false,

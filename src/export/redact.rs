@@ -18,11 +18,11 @@ type Shape = (&'static str, &'static str, usize);
 const SHAPES: [Shape; 28] = [
     (
         "private key",
-        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----(?:(?s:.*?)-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|[A-Za-z0-9+/=\s\\]*)",
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----(?:[A-Za-z0-9+/=\s\\:,.\x22'-]{40,}?-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|(?:\s|\\+[nr])*[A-Za-z0-9+/=]{40,}[A-Za-z0-9+/=\s\\]*)",
         0,
     ),
     ("JWT", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", 0),
-    ("password in a URL", r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@'\x22\\]*:([^\s/@'\x22\\]+)@", 1),
+    (IN_URL, r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@'\x22\\]*:([^\s/@'\x22\\]+)@", 1),
     ("Anthropic key", r"\bsk-ant-[A-Za-z0-9_-]{16,}", 0),
     ("OpenRouter key", r"\bsk-or-[A-Za-z0-9_-]{16,}", 0),
     ("Stripe key", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}", 0),
@@ -45,8 +45,8 @@ const SHAPES: [Shape; 28] = [
     ("xAI key", r"\bxai-[A-Za-z0-9]{40,}", 0),
     ("Perplexity key", r"\bpplx-[A-Za-z0-9]{30,}", 0),
     ("DigitalOcean token", r"\bdo[opr]_v1_[a-f0-9]{64}", 0),
-    ("Authorization header", r"(?i)\bbasic\s+([A-Za-z0-9+/]{12,}={0,2})", 1),
-    ("bearer token", r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{16,}=*)", 1),
+    (HEADER, r"(?i)\bauthorization[\x22'\\]*\s*[:=]\s*[\x22'\\]*basic\s+([A-Za-z0-9+/]{8,}={0,2})", 1),
+    (BEARER, r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{16,}=*)", 1),
     // What it is called tells; whether the value is one is looked at afterwards.
     (
         ASSIGNED,
@@ -56,6 +56,9 @@ const SHAPES: [Shape; 28] = [
 ];
 
 const ASSIGNED: &str = "assigned secret";
+const HEADER: &str = "Authorization header";
+const BEARER: &str = "bearer token";
+const IN_URL: &str = "password in a URL";
 
 /// Replaces secrets and counts them.
 #[derive(Debug)]
@@ -129,9 +132,14 @@ impl Redactor {
             for captures in shape.captures_iter(text) {
                 let Some(secret) = captures.get(*group) else { continue };
                 let called = captures.get(1).map_or("", |it| it.as_str());
-                if *name == ASSIGNED
-                    && !(names_secret(called) && is_secret(called, secret.as_str()) && is_assigned(&captures))
-                {
+                let is_one = match *name {
+                    ASSIGNED => names_secret(called) && is_secret(called, secret.as_str()) && is_assigned(&captures),
+                    // Words may follow the word, too.
+                    BEARER => secret.as_str().contains(|c: char| c.is_ascii_digit()) && entropy(secret.as_str()) >= 3.0,
+                    IN_URL => !is_to_fill_in(secret.as_str()),
+                    _ => true,
+                };
+                if !is_one {
                     continue;
                 }
                 if !found.iter().any(|(start, end, _)| secret.start() < *end && *start < secret.end()) {
@@ -244,18 +252,24 @@ fn is_secret(name: &str, value: &str) -> bool {
     let other = has(|c| c.is_ascii_punctuation() && !"_-.".contains(*c));
     let (length_min, entropy_min) = if is_password { (8, 2.5) } else { (16, 3.0) };
     let kinds = letter && (digit || (is_password && other));
-    let to_fill_in = ["${", "{{", "***", "...", "xxxx", "XXXX", "[redacted", "://"].iter().any(|it| value.contains(it))
-        || value.starts_with(['$', '/', '~', '<', '%', '.']);
+    let is_place = value.contains("://") || value.starts_with(['/', '~', '.']);
     let is_code = value.contains('.')
         && value.split('.').all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
         && !value.split('.').any(|part| part.len() >= 20);
     value.len() >= length_min
         && value.len() <= 4096
         && kinds
-        && !to_fill_in
+        && !is_to_fill_in(value)
+        && !is_place
         && !is_code
         && !is_uuid(value)
         && entropy(value) >= entropy_min
+}
+
+/// Says whether a value stands for one that somebody is to put there.
+fn is_to_fill_in(value: &str) -> bool {
+    ["${", "{{", "***", "...", "xxxx", "XXXX", "[redacted"].iter().any(|it| value.contains(it))
+        || value.starts_with(['$', '<', '%', '{'])
 }
 
 /// What tells one thing from others is called a token, too.

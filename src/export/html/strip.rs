@@ -11,6 +11,8 @@ use crate::timestamp::Timestamp;
 
 /// More turns share bars.
 const BARS_MAX: usize = 250;
+/// More turns are only in the transcript: a table of all of them would be larger than what it is about.
+const ROWS_MAX: usize = 5000;
 /// More events are only in the transcript.
 const TICKS_MAX: usize = 1000;
 const WIDTH: f64 = 1000.0;
@@ -178,8 +180,8 @@ pub(super) fn ticks(survey: &Survey, events: &[Event]) -> Vec<Tick> {
 
 pub(super) fn rows(turns: &[Turn]) -> Vec<TurnRow> {
     let mut before = None::<Timestamp>;
-    let mut rows = Vec::with_capacity(turns.len());
-    for (turn, index) in turns.iter().zip(1..) {
+    let mut rows = Vec::new();
+    for (turn, index) in turns.iter().take(ROWS_MAX).zip(1..) {
         let pause = before.map(|before| between(before, turn.start)).unwrap_or_default();
         before = Some(turn.end);
         let count = |count: u64| if count > 0 { number(count) } else { String::new() };

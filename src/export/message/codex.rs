@@ -18,7 +18,9 @@ pub(super) fn read(kind: &str, line: &Object<'_>, body: &str) -> Option<Message>
         "response_item" => Some(read_item(&payload, line.raw("payload")?).unwrap_or_else(|| note(&payload, body))),
         "event_msg" => Some(event(&payload, body)),
         "compacted" => {
-            let message = payload.filled("message")?.into_owned();
+            let Some(message) = payload.filled("message").map(Cow::into_owned) else {
+                return Some(Message::note(kind, body));
+            };
             Some(Message { label: Some(kind.to_owned()), ..Message::new(Role::Summary, vec![Part::Text(message)]) })
         }
         _ => Some(Message::note(kind, body)),
