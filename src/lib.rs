@@ -31,10 +31,11 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `import`,
-//! which `cli` turns on, adds the module `import`: histories of other systems become sessions. `sim` adds a simulated disk for
-//! tests of what is built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does:
-//! commits, the time of each fsync, the queue, torn tails, damage, poisoned writers.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. It turns on
+//! `import` (module `import`: histories of other systems become sessions) and `export` (module `export`: sessions as pages and
+//! in the shapes of other systems), which a library user can have by themselves. `sim` adds a simulated disk for tests of what is
+//! built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does: commits, the time
+//! of each fsync, the queue, torn tails, damage, poisoned writers.
 
 #![cfg_attr(
     not(test),
@@ -120,6 +121,9 @@ mod prune;
 
 #[cfg(feature = "import")]
 pub mod import;
+
+#[cfg(feature = "export")]
+pub mod export;
 
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -6,6 +6,8 @@
 
 #[path = "cli/append.rs"]
 mod append;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/forget.rs"]
 mod forget;
 #[path = "cli/grep.rs"]

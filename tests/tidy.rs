@@ -40,6 +40,7 @@ const ORDER: &[&str] = &[
     "restore",
     "prune",
     "import",
+    "export",
     "sim",
     "lib",
     "bin",

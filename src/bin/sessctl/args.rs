@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, context, delete, fork, grep, import, info, label, list, mark, path, prune, rebuild_index, repair, reset,
-    resumable, show, tail, title, trash, undo, verify,
+    append, context, delete, export, fork, grep, import, info, label, list, mark, path, prune, rebuild_index, repair,
+    reset, resumable, show, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Fork(fork::Args),
     Title(title::Args),
     Label(label::Args),
+    Export(export::Args),
     Delete(delete::Args),
     Prune(prune::Args),
     Trash(trash::Args),
@@ -81,8 +82,10 @@ impl Args {
     /// Reads the command line. Help and version come as errors, too.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let args = Self::try_parse()?;
-        if let Command::Mark(mark) = &args.command {
-            mark.check()?;
+        match &args.command {
+            Command::Mark(mark) => mark.check()?,
+            Command::Export(export) => export.check(&args.global)?,
+            _ => {}
         }
         Ok(args)
     }

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod change;
 pub(crate) mod context;
 pub(crate) mod delete;
+pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod fork;
 pub(crate) mod grep;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Fork(args) => fork::run(args, global, output),
         Command::Title(args) => title::run(args, global, output),
         Command::Label(args) => label::run(args, global, output),
+        Command::Export(args) => export::run(args, global, output),
         Command::Delete(args) => delete::run(args, global, output),
         Command::Prune(args) => prune::run(args, global, output),
         Command::Trash(args) => trash::run(args, global, output),

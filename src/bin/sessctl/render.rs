@@ -153,6 +153,23 @@ impl Output {
         self.out.write_all(&text).and_then(|()| self.out.write_all(b"\n")).map_err(Failure::Output)
     }
 
+    /// Prints a part of a longer text: as it is, but to a terminal, where only line ends and tabs are taken as they are.
+    pub(crate) fn text(&mut self, part: &[u8]) -> io::Result<()> {
+        if !self.terminal {
+            return self.out.write_all(part);
+        }
+        let text = String::from_utf8_lossy(part);
+        for piece in text.split_inclusive(['\n', '\t']) {
+            let (shown, end) = match piece.char_indices().next_back() {
+                Some((at, '\n' | '\t')) => piece.split_at(at),
+                _ => (piece, ""),
+            };
+            self.out.write_all(escaped(shown).as_bytes())?;
+            self.out.write_all(end.as_bytes())?;
+        }
+        Ok(())
+    }
+
     /// Prints a JSON line.
     pub(crate) fn object(&mut self, name: &'static str, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_vec(&Typed { name, value }).map_err(|error| Failure::Output(error.into()))?;
