@@ -9,7 +9,7 @@ use crate::export::message::{Lane, Message, Role};
 use crate::export::shown::{Weight, gap_text, mark_text};
 use crate::export::turns::{Turn, Turns};
 use crate::mark::Mark;
-use crate::record::Record;
+use crate::record::{Record, is_activity};
 use crate::registry::Row;
 use crate::store::{ReadOptions, Session, Store};
 use crate::timestamp::Timestamp;
@@ -45,7 +45,7 @@ pub(crate) struct Survey {
     pub(crate) row: Option<Row>,
     /// The last record seen; later ones are not part of the export.
     pub(crate) last_seq: u64,
-    /// Time of the first and the last record.
+    /// Time of the first and the last message, else record: what an import notes of a source has the time of its file.
     pub(crate) span: Option<(Timestamp, Timestamp)>,
     pub(crate) turns: Vec<Turn>,
     /// Starts of a gateway within that time, from the store's own session.
@@ -75,6 +75,10 @@ impl Event {
     }
 }
 
+fn widen(span: Option<(Timestamp, Timestamp)>, ts: Timestamp) -> (Timestamp, Timestamp) {
+    span.map_or((ts, ts), |(first, last)| (first.min(ts), last.max(ts)))
+}
+
 /// What a record says of the path that leads to it.
 struct Step {
     seq: u64,
@@ -88,6 +92,7 @@ impl Survey {
         let (mut steps, mut turns, mut span, mut gaps) = (Vec::new(), Turns::default(), None::<(_, _)>, 0_u64);
         let (mut said, mut echoes) = (HashMap::<u64, u64>::new(), Vec::new());
         let (mut events, mut models, mut before) = (Vec::new(), BTreeSet::new(), (0, None));
+        let mut all = None;
         for item in session.read(&ReadOptions::new().generation(generation))? {
             let record = match item? {
                 Item::Record(record) => record,
@@ -102,8 +107,10 @@ impl Survey {
             before = (record.seq(), Some(record.ts()));
             let mark = record.as_mark();
             steps.push(Step::of(&record, mark.as_ref()));
-            let (first, last) = span.unwrap_or((record.ts(), record.ts()));
-            span = Some((first.min(record.ts()), last.max(record.ts())));
+            all = Some(widen(all, record.ts()));
+            if is_activity(record.kind()) {
+                span = Some(widen(span, record.ts()));
+            }
             if let Some(mark) = mark {
                 turns.mark(record.seq(), record.ts(), &mark);
                 events.extend(Event::of(&record, &mark));
@@ -125,6 +132,7 @@ impl Survey {
                 *count = count.saturating_add(1);
             }
         }
+        let span = span.or(all);
         // As many events are hidden as there are items that say the same, whichever came first.
         echoes.retain(|(_, hash)| {
             let count = said.get_mut(hash).filter(|count| **count > 0);
