@@ -11,14 +11,14 @@ mod json;
 mod jsonl;
 mod markdown;
 mod merge;
-mod message;
+pub(crate) mod message;
 mod openai;
 mod pi;
 mod redact;
 mod shown;
 mod survey;
 mod taken;
-mod turns;
+pub(crate) mod turns;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -125,6 +125,9 @@ pub mod import;
 #[cfg(feature = "export")]
 pub mod export;
 
+#[cfg(feature = "export")]
+pub mod stats;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

@@ -24,6 +24,8 @@ mod mend;
 mod process;
 #[path = "cli/resumable.rs"]
 mod resumable;
+#[path = "cli/stats.rs"]
+mod stats;
 #[path = "cli/trash.rs"]
 mod trash;
 #[path = "cli/view.rs"]

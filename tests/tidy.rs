@@ -41,6 +41,7 @@ const ORDER: &[&str] = &[
     "prune",
     "import",
     "export",
+    "stats",
     "sim",
     "lib",
     "bin",

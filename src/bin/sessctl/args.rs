@@ -8,7 +8,7 @@ use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
     append, context, delete, export, fork, grep, import, info, label, list, mark, path, prune, rebuild_index, repair,
-    reset, resumable, show, tail, title, trash, undo, verify,
+    reset, resumable, show, stats, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Context(context::Args),
     Tail(tail::Args),
     Grep(grep::Args),
+    Stats(stats::Args),
     Info(info::Args),
     Path(path::Args),
     Mark(mark::Args),

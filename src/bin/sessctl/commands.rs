@@ -20,6 +20,7 @@ pub(crate) mod repair;
 pub(crate) mod reset;
 pub(crate) mod resumable;
 pub(crate) mod show;
+pub(crate) mod stats;
 pub(crate) mod tail;
 pub(crate) mod title;
 pub(crate) mod trash;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::List(args) => list::run(args, global, output),
         Command::Show(args) => show::run(args, global, output),
         Command::Context(args) => context::run(args, global, output),
+        Command::Stats(args) => stats::run(args, global, output),
         Command::Tail(args) => tail::run(args, global, output),
         Command::Grep(args) => grep::run(args, global, output),
         Command::Info(args) => info::run(args, global, output),
