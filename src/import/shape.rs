@@ -59,6 +59,12 @@ impl<'a> Peek<'a> {
         is_blank || memchr::memmem::find(&self.first, b"{\"").is_some()
     }
 
+    /// Says whether one of the first lines is an object, undamaged.
+    pub(crate) fn has_sound_object(&self) -> bool {
+        let is_object = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| Object::parse(line).is_some());
+        self.first.split_inclusive(|byte| *byte == b'\n').any(is_object)
+    }
+
     pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
         self.find_map(|object| is_one(object).then_some(())).is_some()
     }

@@ -149,6 +149,8 @@ fn look(
             shapes.of(wanted).filter(|shape| shape.wants(&peek.name())).ok_or(FindingKind::NotAHistory)?;
             (wanted, Verdict::Session)
         }
+        // Records of whatever system, all of them on damaged lines.
+        (None, None) if peek.any(|_| true) => (System::Jsonl, Verdict::Session),
         _ => return Err(FindingKind::NotAHistory),
     };
     let looked = shapes.of(system).filter(|_| verdict == Verdict::Session).map(|shape| {
