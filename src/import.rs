@@ -21,6 +21,8 @@
 //! ```
 
 mod against;
+mod beside;
+mod facts;
 mod find;
 mod finding;
 mod ids;
@@ -37,6 +39,7 @@ mod times;
 mod tree;
 mod write;
 
+mod codex;
 mod jsonl;
 mod pi;
 

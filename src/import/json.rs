@@ -24,6 +24,11 @@ impl<'a> Object<'a> {
         self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
+    /// Returns the names and values in their order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()
     }

@@ -152,9 +152,9 @@ impl Known {
         self.others.get(id).copied()
     }
 
-    /// Says whether a fact is the newest of its kind that was noted.
-    pub(crate) fn is_newest_fact(&self, name: &str, id: &str) -> bool {
-        self.facts.get(name).is_some_and(|newest| newest == id)
+    /// Returns the id of the newest fact of a name.
+    pub(crate) fn newest_fact(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).map(String::as_str)
     }
 
     /// Compares a whole line of the source with the one that is known.

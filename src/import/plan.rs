@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{
     End, KIND_END, KIND_ENTRY, KIND_RAW, KIND_REGISTRY, KIND_SOURCE, LineId, Raw, SOURCE, Source, end_id,
@@ -58,6 +59,8 @@ pub(crate) struct Told {
 pub(crate) struct Plan<'a> {
     shape: &'a dyn Shape,
     fold: Box<dyn Fold>,
+    /// What is known beside the source.
+    pub(crate) beside: &'a [Change],
     sink: &'a mut dyn Sink,
     known: Option<&'a Known>,
     /// Lines that the store has in another version.
@@ -82,7 +85,7 @@ impl<'a> Plan<'a> {
         let fold = shape.fold(path);
         let newline = known.map_or_else(Newline::default, |known| known.newline);
         let (path, entries, told) = (path.to_owned(), Vec::new(), Told::default());
-        Self { shape, fold, sink, known, changed, path, newline, entries, time, told }
+        Self { shape, fold, beside: &[], sink, known, changed, path, newline, entries, time, told }
     }
 
     /// Puts the record that says where all this is from.
@@ -136,16 +139,9 @@ impl<'a> Plan<'a> {
 
     /// Puts what holds at the end of the file.
     pub(crate) fn end(&mut self, end: &End) -> Result<(), Error> {
-        for change in self.fold.end() {
-            let Some((name, content)) = self.fact(&change) else { continue };
-            let mut id = format!("import:{name}:{:08x}", crc32fast::hash(content.as_bytes()));
-            if self.known.is_some_and(|known| known.seq(&id).is_some()) {
-                if self.known.is_some_and(|known| known.is_newest_fact(name, &id)) {
-                    continue;
-                }
-                // It was so before, and otherwise in between.
-                id = format!("{id}:{}:{}", end.lines, end.bytes);
-            }
+        let mut all = self.fold.end();
+        all.extend_from_slice(self.beside);
+        for (id, change) in facts::news(all, self.known, self.entries.len()) {
             self.change(change, &id)?;
         }
         let id = end_id(end);
@@ -191,7 +187,7 @@ impl<'a> Plan<'a> {
         };
         self.entries.push((at, at));
         for change in meaning.changes {
-            let Some((name, _)) = self.fact(&change) else { continue };
+            let (name, _) = facts::fact(&change, self.entries.len());
             if let Some(end) = self.change(change, &format!("{id}.{name}"))?
                 && let Some(entry) = self.entries.last_mut()
             {
@@ -199,26 +195,6 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the name of a change, and what tells it from others of that name.
-    fn fact(&self, change: &Change) -> Option<(&'static str, String)> {
-        Some(match change {
-            Change::Title(title) => ("title", title.clone()),
-            Change::Labels(labels) => ("labels", labels.join("\n")),
-            Change::Suspended(reason) => ("suspended", reason.clone()),
-            Change::ResumePending(reason) => ("resume_pending", reason.clone()),
-            Change::Compacted { summary, keep_from } => {
-                let first = match keep_from {
-                    Keep::From(index) => *index,
-                    Keep::Nothing => self.entries.len(),
-                };
-                ("compacted", format!("{first} {summary}"))
-            }
-            Change::Rewound(Place::Start) => ("rewound", "start".to_owned()),
-            Change::Rewound(Place::Entry(index)) => ("rewound", index.to_string()),
-            Change::Registry(entry) => ("registry", entry.clone()),
-        })
     }
 
     /// Puts a change, if it is not there, and returns where it stands.
@@ -245,6 +221,8 @@ impl<'a> Plan<'a> {
             }
             Change::Suspended(reason) => Mark::Suspended { reason: cut(reason, TEXT_BYTES_MAX) },
             Change::ResumePending(reason) => Mark::ResumePending { reason: cut(reason, TEXT_BYTES_MAX) },
+            Change::Released => Mark::Released,
+            Change::ResumeCleared => Mark::ResumeCleared,
             Change::Rewound(place) => Mark::Rewound { to_seq: self.end_of(place)? },
             Change::Registry(entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
             Change::Compacted { summary, keep_from } => {

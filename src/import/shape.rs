@@ -79,6 +79,11 @@ pub(crate) trait Shape: Send + Sync {
     /// Tells whose file it is.
     fn judge(&self, peek: &Peek<'_>) -> Verdict;
 
+    /// Tells the same of a file that is said to be the system's.
+    fn accept(&self, peek: &Peek<'_>) -> Verdict {
+        self.judge(peek)
+    }
+
     /// Returns the key of the file's session: a prefix that stands before it by default, and the system's own name for it. A file
     /// whose beginning is damaged has its name for it.
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String);
@@ -90,6 +95,11 @@ pub(crate) trait Shape: Send + Sync {
     /// Says whether the system rewrites this line of a file as it goes on.
     fn rewrites(&self, _line: u64, _object: Option<&Object<'_>>) -> bool {
         false
+    }
+
+    /// Says what is known of a file's session beside the file; `name` is the system's own name for it.
+    fn facts(&self, _path: &Path, _name: &str) -> Vec<Change> {
+        Vec::new()
     }
 
     /// Begins to read a file's entries.
@@ -165,8 +175,12 @@ pub(crate) enum Change {
     Labels(Vec<String>),
     /// Not to be resumed.
     Suspended(String),
+    /// Not suspended any more.
+    Released,
     /// To be resumed.
     ResumePending(String),
+    /// Not to be resumed any more.
+    ResumeCleared,
     /// What stands before an entry is summed up.
     Compacted {
         /// JSON text.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::import::find::{File, find};
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::lines::SourceFile;
-use crate::import::shape::{Peek, Shape, Verdict};
+use crate::import::shape::{Change, Peek, Shape, Verdict};
 use crate::import::write::Job;
 use crate::import::{ImportOptions, System};
 use crate::key::{KeyError, SessionKey};
@@ -99,10 +99,11 @@ impl<'a> Sources<'a> {
             }
             claimed.insert(key.clone(), sources.jobs.len());
             let line_bytes_max = options.record_bytes_max.saturating_sub(FRAME_BYTES);
+            let (system, beside) = (looked.system, looked.beside);
+            let is_registered = looked.prefix.is_empty();
             let File { path, resolved, .. } = file;
-            sources
-                .jobs
-                .push((Job { path, resolved, system: looked.system, shape, key, line_bytes_max }, looked.bytes));
+            let job = Job { path, resolved, system, shape, key, line_bytes_max, beside, is_registered };
+            sources.jobs.push((job, looked.bytes));
         }
         let bytes = sources.jobs.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         progress.sessions_total.store(u64::try_from(sources.jobs.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -121,6 +122,7 @@ struct Looked {
     prefix: &'static str,
     name: String,
     bytes: u64,
+    beside: Vec<Change>,
 }
 
 /// Tells whose session a file is; `None` if it is another file of the system.
@@ -135,7 +137,7 @@ fn look(
 ) -> Result<Option<Looked>, FindingKind> {
     let source = SourceFile::open(&file.resolved).map_err(FindingKind::Unreadable)?;
     let peek = Peek::of(&file.resolved, &source).map_err(FindingKind::Unreadable)?;
-    let own = from.and_then(|from| Some((from, shapes.of(from)?.judge(&peek))));
+    let own = from.and_then(|from| Some((from, shapes.of(from)?.accept(&peek))));
     let judged = own.filter(|(_, verdict)| *verdict != Verdict::Unknown).or_else(|| shapes.judge(&peek));
     let (system, verdict) = match (judged, from.or(neighbour)) {
         (Some((system, _)), Some(wanted)) if system != wanted && system != System::Jsonl => {
@@ -149,7 +151,8 @@ fn look(
     };
     let looked = shapes.of(system).filter(|_| verdict == Verdict::Session).map(|shape| {
         let (prefix, name) = shape.key(&peek);
-        Looked { system, prefix, name, bytes: source.length_bytes() }
+        let beside = shape.facts(&file.resolved, &name);
+        Looked { system, prefix, name, bytes: source.length_bytes(), beside }
     });
     Ok(looked)
 }

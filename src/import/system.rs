@@ -1,5 +1,6 @@
 //! The systems whose histories can be imported.
 
+use crate::import::codex::Codex;
 use crate::import::jsonl::Jsonl;
 use crate::import::pi::Pi;
 use crate::import::shape::Shape;
@@ -10,6 +11,8 @@ use crate::import::shape::Shape;
 pub enum System {
     /// pi: a file a session, entries in a tree.
     Pi,
+    /// codex: a rollout a thread, names of threads in an index.
+    Codex,
     /// JSON lines of any kind, a file a session.
     Jsonl,
 }
@@ -21,12 +24,13 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 2] = [Self::Pi, Self::Jsonl];
+    pub const ALL: [Self; 3] = [Self::Pi, Self::Codex, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pi => "pi",
+            Self::Codex => "codex",
             Self::Jsonl => "jsonl",
         }
     }
@@ -34,6 +38,7 @@ impl System {
     pub(crate) fn shape(self) -> Box<dyn Shape> {
         match self {
             Self::Pi => Box::new(Pi),
+            Self::Codex => Box::new(Codex::default()),
             Self::Jsonl => Box::new(Jsonl),
         }
     }

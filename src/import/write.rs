@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::fs::PathError;
+use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{End, Source};
 use crate::import::known::{Known, Likeness};
@@ -14,7 +15,7 @@ use crate::import::lines::{Lines, SourceFile};
 use crate::import::original::OriginalError;
 use crate::import::plan::{Plan, Seq, Sink, Told};
 use crate::import::salvage::Newline;
-use crate::import::shape::Shape;
+use crate::import::shape::{Change, Shape};
 use crate::import::{ImportedSession, State, System, json};
 use crate::key::SessionKey;
 use crate::record::NewRecord;
@@ -33,6 +34,10 @@ pub(crate) struct Job<'a> {
     pub(crate) shape: &'a dyn Shape,
     pub(crate) key: SessionKey,
     pub(crate) line_bytes_max: usize,
+    /// What is known beside the source.
+    pub(crate) beside: Vec<Change>,
+    /// A registry names the source as the session of this key, and may name another one later.
+    pub(crate) is_registered: bool,
 }
 
 /// Why a source was not imported.
@@ -139,6 +144,7 @@ impl Job<'_> {
     ) -> Result<Read, Failure> {
         let time = Timestamp::from_unix_ms(file.modified_ms());
         let mut plan = Plan::new(self.shape, sink, have, &self.path, time);
+        plan.beside = &self.beside;
         let mut lines = Lines::new(file, self.line_bytes_max);
         let mut end = End { lines: 0, bytes: 0, newline: false };
         let mut newline = None;
@@ -183,13 +189,16 @@ impl Job<'_> {
         let Some(known) = known else { return Err(Failure::Refused(FindingKind::KeyTaken)) };
         let compared = self.compare(file, &known)?;
         let is_ours = self.is_source_of(&known);
+        let is_open = session.row()?.state != SessionState::Closed;
         if compared.is_complete {
-            return Ok(At::Unchanged(known));
+            // A session that went on without its source knows better than what stands beside that.
+            let goes_on = is_ours && is_open && known.generation == newest && !known.has_others;
+            let is_news = goes_on && !facts::are_told(&self.beside, &known);
+            return Ok(if is_news { At::Behind(known, compared.changed) } else { At::Unchanged(known) });
         }
         if known.generation < newest || !is_ours && (compared.is_rewritten || known.line_count() == 0) {
             return Err(Failure::Refused(FindingKind::KeyTaken));
         }
-        let is_open = session.row()?.state != SessionState::Closed;
         Ok(match (compared.is_rewritten, is_open) {
             (true, true) if known.has_others => return Err(Failure::Refused(FindingKind::Diverged)),
             (false, true) => At::Behind(known, compared.changed),
@@ -200,7 +209,10 @@ impl Job<'_> {
     fn is_source_of(&self, known: &Known) -> bool {
         known.source.as_ref().is_some_and(|source| {
             let path = PathBuf::from(&source.path);
-            path == self.path || path.canonicalize().is_ok_and(|path| path == self.resolved)
+            let resolved = path.canonicalize();
+            // The registry may have given the key to another file since.
+            let is_registered = || self.is_registered && source.from == self.system.name();
+            path == self.path || resolved.is_ok_and(|path| path == self.resolved) || is_registered()
         })
     }
 

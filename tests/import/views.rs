@@ -68,3 +68,8 @@ fn check(system: sesslog::import::System, case_count: usize) {
 fn pi() {
     check(sesslog::import::System::Pi, 20);
 }
+
+#[test]
+fn codex() {
+    check(sesslog::import::System::Codex, 15);
+}
