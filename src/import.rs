@@ -26,6 +26,7 @@ mod facts;
 mod find;
 mod finding;
 mod ids;
+mod inside;
 mod json;
 mod known;
 mod lines;
@@ -41,6 +42,7 @@ mod write;
 
 mod codex;
 mod jsonl;
+mod openclaw;
 mod pi;
 
 use std::path::PathBuf;

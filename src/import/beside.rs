@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::value::RawValue;
-
 use crate::fs::PathError;
-use crate::import::json::{Object, string};
+use crate::import::json::Object;
 use crate::import::lines::SourceFile;
 
 /// What was read of such files, by path. One that is not there is read as an empty text.
@@ -43,42 +41,47 @@ pub(crate) fn text_of(path: &Path) -> Result<String, PathError> {
 /// A registry of sessions: an object with an entry for each key, in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    pub(crate) entries: Vec<(String, Box<RawValue>)>,
-    /// The places of the entries that name a session.
-    by_id: HashMap<String, Vec<usize>>,
+    /// Keys and JSON objects.
+    pub(crate) entries: Vec<(String, String)>,
+    /// The places of the entries that go by a name.
+    by_name: HashMap<String, Vec<usize>>,
     /// Why nothing could be read of it.
     pub(crate) broken: Option<String>,
 }
 
 impl Registry {
-    /// Reads a registry in which entries name their session in the field `id`. A name that begins with an underscore is none of
-    /// a session.
-    pub(crate) fn parse(text: &str, id: &str) -> Self {
+    /// Reads a registry; `name` says what an entry goes by, and what has none is no entry. What begins with an underscore is no
+    /// key.
+    pub(crate) fn parse(text: &str, name: impl Fn(&Object<'_>) -> Option<String>) -> Self {
         let mut registry = Self::default();
-        let object = match serde_json::from_str::<Object<'_>>(text.trim_start_matches('\u{feff}')) {
-            Ok(object) => object,
-            Err(error) => {
-                registry.broken = Some(error.to_string());
-                return registry;
+        match serde_json::from_str::<Object<'_>>(text.trim_start_matches('\u{feff}')) {
+            Ok(object) => {
+                for (key, value) in object.fields().filter(|(key, _)| !key.starts_with('_')) {
+                    if let Some(name) = Object::parse(value).as_ref().and_then(&name) {
+                        registry.by_name.entry(name).or_default().push(registry.entries.len());
+                        registry.entries.push((key.to_owned(), value.to_owned()));
+                    }
+                }
             }
-        };
-        for (key, value) in object.fields().filter(|(key, _)| !key.starts_with('_')) {
-            let (Some(entry), Ok(value)) = (Object::parse(value), RawValue::from_string(value.to_owned())) else {
-                continue;
-            };
-            let Some(session) = entry.raw(id).and_then(string) else { continue };
-            self::push(&mut registry.by_id, session.into_owned(), registry.entries.len());
-            registry.entries.push((key.to_owned(), value));
+            Err(error) => registry.broken = Some(error.to_string()),
         }
         registry
     }
 
-    /// Returns the entries that name a session.
-    pub(crate) fn of(&self, id: &str) -> impl Iterator<Item = &(String, Box<RawValue>)> {
-        self.by_id.get(id).into_iter().flatten().filter_map(|at| self.entries.get(*at))
+    /// Returns the entries that go by a name.
+    pub(crate) fn of(&self, name: &str) -> impl Iterator<Item = &(String, String)> {
+        self.by_name.get(name).into_iter().flatten().filter_map(|at| self.entries.get(*at))
     }
-}
 
-fn push(map: &mut HashMap<String, Vec<usize>>, key: String, at: usize) {
-    map.entry(key).or_default().push(at);
+    /// Returns what is kept of the entries that go by a name: the entry, or an object of them by their keys.
+    pub(crate) fn kept(&self, name: &str) -> Option<String> {
+        let mut entries = self.of(name);
+        let (_, first) = entries.next()?;
+        let others: Vec<_> = entries.collect();
+        if others.is_empty() {
+            return Some(first.clone());
+        }
+        let all = self.of(name).map(|(key, entry)| format!("{}:{entry}", serde_json::Value::from(key.as_str())));
+        Some(format!("{{{}}}", all.collect::<Vec<_>>().join(",")))
+    }
 }

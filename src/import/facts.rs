@@ -21,7 +21,7 @@ pub(crate) fn fact(change: &Change, entries: usize) -> (&'static str, String) {
         }
         Change::Rewound(Place::Start) => ("rewound", "start".to_owned()),
         Change::Rewound(Place::Entry(index)) => ("rewound", index.to_string()),
-        Change::Registry(entry) => ("registry", entry.clone()),
+        Change::Registry(name, entry) => (name, entry.clone()),
     }
 }
 
@@ -31,6 +31,7 @@ pub(crate) fn news(mut facts: Vec<Change>, known: Option<&Known>, entries: usize
     let held = [
         ("title", Change::Title(String::new())),
         ("compacted", Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(0) }),
+        ("labels", Change::Labels(Vec::new())),
         ("suspended", Change::Released),
         ("resume_pending", Change::ResumeCleared),
     ];
@@ -60,11 +61,11 @@ pub(crate) fn are_told(beside: &[Change], known: &Known) -> bool {
         let (name, content) = fact(change, 0);
         known.newest_fact(name).is_some_and(|newest| is_of(newest, &id_of(name, &content)))
     };
-    let states = [Change::Released, Change::ResumeCleared].map(|change| {
+    let states = [Change::Labels(Vec::new()), Change::Released, Change::ResumeCleared].map(|change| {
         let name = fact(&change, 0).0;
         known.newest_fact(name).is_none() || is_newest(&change) || beside.iter().any(|held| fact(held, 0).0 == name)
     });
-    beside.iter().all(is_newest) && states == [true; 2]
+    beside.iter().all(is_newest) && states == [true; 3]
 }
 
 fn id_of(name: &str, content: &str) -> String {

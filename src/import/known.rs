@@ -51,14 +51,16 @@ pub(crate) enum Likeness {
 }
 
 impl Known {
-    /// Says whether a generation was imported.
-    pub(crate) fn is_imported(session: &Session, generation: u64) -> Result<bool, OriginalError> {
-        let mut is_imported = false;
+    /// Returns what a generation was imported from; `None` if it was not.
+    pub(crate) fn source_of(session: &Session, generation: u64) -> Result<Option<Source>, OriginalError> {
+        let mut source = None;
         for_each(session, generation, 1, |record| {
-            is_imported = (record.id(), record.kind()) == (Some(SOURCE), KIND_SOURCE);
+            if (record.id(), record.kind()) == (Some(SOURCE), KIND_SOURCE) {
+                source = Some(record.parse().map_err(|_| OriginalError::BadRecord { seq: record.seq() })?);
+            }
             Ok(false)
         })?;
-        Ok(is_imported)
+        Ok(source)
     }
 
     /// Reads a generation; `None` if it was not imported.

@@ -224,7 +224,7 @@ impl<'a> Plan<'a> {
             Change::Released => Mark::Released,
             Change::ResumeCleared => Mark::ResumeCleared,
             Change::Rewound(place) => Mark::Rewound { to_seq: self.end_of(place)? },
-            Change::Registry(entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
+            Change::Registry(_, entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
             Change::Compacted { summary, keep_from } => {
                 let keep_from = match keep_from {
                     Keep::From(index) => self.entries.get(index).map(|(at, _)| *at),

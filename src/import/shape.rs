@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::import::finding::FindingKind;
+use crate::import::inside::Inside;
 use crate::import::json::Object;
 use crate::import::lines::SourceFile;
 use crate::import::salvage::{Kept, Newline, keep};
@@ -53,6 +55,11 @@ impl<'a> Peek<'a> {
         })
     }
 
+    /// Says whether it is a database of `SQLite`.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.first.starts_with(b"SQLite format 3\0")
+    }
+
     pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
         self.find_map(|object| is_one(object).then_some(())).is_some()
     }
@@ -100,6 +107,11 @@ pub(crate) trait Shape: Send + Sync {
     /// Says what is known of a file's session beside the file; `name` is the system's own name for it.
     fn facts(&self, _path: &Path, _name: &str) -> Vec<Change> {
         Vec::new()
+    }
+
+    /// Returns the sessions that a companion holds by itself.
+    fn inside(&self, _path: &Path) -> Result<Vec<Inside>, FindingKind> {
+        Ok(Vec::new())
     }
 
     /// Begins to read a file's entries.
@@ -190,8 +202,8 @@ pub(crate) enum Change {
     },
     /// The view goes on behind a place.
     Rewound(Place),
-    /// What a registry beside the file knows of the session: JSON text, kept as a record.
-    Registry(String),
+    /// What a file beside the source knows of the session, by a name: JSON text, kept as a record.
+    Registry(&'static str, String),
 }
 
 /// Where a summary ends.

@@ -2,6 +2,7 @@
 
 use crate::import::codex::Codex;
 use crate::import::jsonl::Jsonl;
+use crate::import::openclaw::Openclaw;
 use crate::import::pi::Pi;
 use crate::import::shape::Shape;
 
@@ -9,6 +10,8 @@ use crate::import::shape::Shape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum System {
+    /// openclaw: a file a session, entries in a tree, and a registry; or a database.
+    Openclaw,
     /// pi: a file a session, entries in a tree.
     Pi,
     /// codex: a rollout a thread, names of threads in an index.
@@ -24,12 +27,13 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 3] = [Self::Pi, Self::Codex, Self::Jsonl];
+    pub const ALL: [Self; 4] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pi => "pi",
+            Self::Openclaw => "openclaw",
             Self::Codex => "codex",
             Self::Jsonl => "jsonl",
         }
@@ -38,6 +42,7 @@ impl System {
     pub(crate) fn shape(self) -> Box<dyn Shape> {
         match self {
             Self::Pi => Box::new(Pi),
+            Self::Openclaw => Box::new(Openclaw::default()),
             Self::Codex => Box::new(Codex::default()),
             Self::Jsonl => Box::new(Jsonl),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,6 +11,7 @@ use crate::fs::PathError;
 use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{End, Source};
+use crate::import::inside::Rows;
 use crate::import::known::{Known, Likeness};
 use crate::import::lines::{Lines, SourceFile};
 use crate::import::original::OriginalError;
@@ -38,6 +40,8 @@ pub(crate) struct Job<'a> {
     pub(crate) beside: Vec<Change>,
     /// A registry names the source as the session of this key, and may name another one later.
     pub(crate) is_registered: bool,
+    /// Which session of the file it is, if that holds several, and its rows.
+    pub(crate) inside: Option<(String, Option<Arc<dyn Rows>>)>,
 }
 
 /// Why a source was not imported.
@@ -72,7 +76,7 @@ impl Failure {
 impl Job<'_> {
     /// Imports the source, or says what an import would do.
     pub(crate) fn run(&self, store: Option<&Store>, dry_run: bool) -> Result<(ImportedSession, Told), Failure> {
-        let file = SourceFile::open(&self.resolved)?;
+        let (file, unread) = self.open()?;
         let session = store.map(|store| store.session(self.key.as_str())).transpose()?;
         let at = self.decide(session.as_ref(), &file)?;
         let nothing = BTreeSet::new();
@@ -105,6 +109,7 @@ impl Job<'_> {
             }
         };
         let mut told = read.told;
+        told.findings.extend(unread.map(|kind| Finding::new(&self.path, kind)));
         if matches!(at, At::Behind(..)) && known.is_some_and(|known| known.has_others) {
             told.findings.push(Finding::new(&self.path, FindingKind::WentOn));
         }
@@ -133,6 +138,17 @@ impl Job<'_> {
             salvaged: told.salvaged,
         };
         Ok((imported, told))
+    }
+
+    /// Opens the source, and says what of it can not be read.
+    pub(crate) fn open(&self) -> Result<(SourceFile, Option<FindingKind>), PathError> {
+        match &self.inside {
+            None => Ok((SourceFile::open(&self.resolved)?, None)),
+            Some((_, rows)) => {
+                let (lines, unread) = rows.as_ref().map(|rows| rows.read()).unwrap_or_default();
+                Ok((SourceFile::with_rows(&self.resolved, lines)?, unread))
+            }
+        }
     }
 
     /// Reads the whole source into a sink.
@@ -167,7 +183,8 @@ impl Job<'_> {
     fn source(&self, newline: Newline) -> Source {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, path) = (self.system.name().to_owned(), self.path.to_string_lossy().into_owned());
-        Source { from, path, name, newline: newline.as_str().to_owned() }
+        let rows = self.inside.as_ref().map(|(name, _)| name.clone());
+        Source { from, path, name, newline: newline.as_str().to_owned(), rows }
     }
 
     /// Decides what is to be done, by what the store has of the key.
@@ -187,6 +204,10 @@ impl Job<'_> {
             }
         }
         let Some(known) = known else { return Err(Failure::Refused(FindingKind::KeyTaken)) };
+        if matches!(self.inside, Some((_, None))) && known.line_count() > 0 {
+            // All that the registry has is there, and more.
+            return Ok(At::Unchanged(known));
+        }
         let compared = self.compare(file, &known)?;
         let is_ours = self.is_source_of(&known);
         let is_open = session.row()?.state != SessionState::Closed;

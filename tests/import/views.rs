@@ -73,3 +73,8 @@ fn pi() {
 fn codex() {
     check(sesslog::import::System::Codex, 15);
 }
+
+#[test]
+fn openclaw() {
+    check(sesslog::import::System::Openclaw, 8);
+}
