@@ -40,8 +40,10 @@ mod times;
 mod tree;
 mod write;
 
+mod claude_code;
 mod codex;
 mod jsonl;
+mod nanobot;
 mod openclaw;
 mod pi;
 

@@ -8,6 +8,8 @@
 mod append;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]

@@ -4,8 +4,12 @@
 #![cfg(feature = "import")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "import/claude_code.rs"]
+mod claude_code;
 #[path = "import/damage.rs"]
 mod damage;
+#[path = "import/sources.rs"]
+mod sources;
 #[path = "import/views.rs"]
 mod views;
 

@@ -28,6 +28,14 @@ pub(crate) fn fact(change: &Change, entries: usize) -> (&'static str, String) {
 /// Returns those of the facts that the store was not told last, with their ids; `entries` is how many the source has. What held at
 /// the last import and does no more is taken back.
 pub(crate) fn news(mut facts: Vec<Change>, known: Option<&Known>, entries: usize) -> Vec<(String, Change)> {
+    // What a source says itself goes before what is known beside it.
+    let mut named = Vec::new();
+    facts.retain(|change| {
+        let name = fact(change, entries).0;
+        let is_first = !named.contains(&name);
+        named.push(name);
+        is_first
+    });
     let held = [
         ("title", Change::Title(String::new())),
         ("compacted", Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(0) }),

@@ -198,10 +198,9 @@ mod tests {
     type Given = (u64, u64, usize, Option<u64>);
 
     fn given(content: &[u8], line_bytes_max: usize) -> (Vec<Given>, Vec<u8>) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("f");
-        std::fs::write(&path, content).unwrap();
-        let file = SourceFile::open(&path).unwrap();
+        let mut source = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut source, content).unwrap();
+        let file = SourceFile::open(source.path()).unwrap();
         let mut lines = Lines::new(&file, line_bytes_max);
         let (mut given, mut all) = (Vec::new(), Vec::new());
         while let Some(line) = lines.next().unwrap() {

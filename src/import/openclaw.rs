@@ -124,7 +124,8 @@ fn registered(registry: &Registry, name: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     let session = format!("{}.jsonl", name.strip_suffix(".jsonl")?.split_once("-topic-")?.0);
-    registry.of(&session).any(|(key, _)| key.contains(":topic:")).then_some(session)
+    let is_topic = registry.of(&session).any(|(key, _)| key.contains(":topic:"));
+    is_topic.then_some(session)
 }
 
 fn is_archive(name: &str) -> bool {

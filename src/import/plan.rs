@@ -115,7 +115,7 @@ impl<'a> Plan<'a> {
         match keep(line.bytes, self.newline, &|object| shape.is_entry(object)) {
             Kept::Body(record) => {
                 let known = self.known.filter(|_| is_known).and_then(|known| known.get(line.number));
-                self.entry(record, &id.to_string(), known.map(|known| known.seq), line.number)
+                self.entry(record, &id.to_string(), known.map(|known| known.seq))
             }
             Kept::Raw(reason, records) => {
                 let salvaged = u64::try_from(records.len()).unwrap_or(u64::MAX);
@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
                 for (record, number) in records.into_iter().zip(1_u64..) {
                     let id = format!("{id}.{number}");
                     let known = self.known.and_then(|known| known.seq(&id));
-                    self.entry(record, &id, known, line.number)?;
+                    self.entry(record, &id, known)?;
                 }
                 Ok(())
             }
@@ -170,20 +170,19 @@ impl<'a> Plan<'a> {
     }
 
     /// Puts an entry, or passes over the one that stands at `known`, and what it changes.
-    fn entry(&mut self, record: NewRecord, id: &str, known: Option<u64>, line: u64) -> Result<(), Error> {
-        let entry = Entry { index: self.entries.len(), line, object: Object::parse(record.body()) };
+    fn entry(&mut self, record: NewRecord, id: &str, known: Option<u64>) -> Result<(), Error> {
+        let entry = Entry { index: self.entries.len(), object: Object::parse(record.body()) };
         let meaning = self.fold.entry(&entry);
         self.time = meaning.time.unwrap_or(self.time);
         if let Some(place) = meaning.behind {
             self.change(Change::Rewound(place), &format!("{id}.rewound"))?;
         }
         self.told.messages = self.told.messages.saturating_add(u64::from(meaning.is_shown));
-        let at = match known {
-            Some(seq) => Seq::At(seq),
-            None => {
-                let record = if meaning.is_shown { record } else { record.kind(KIND_ENTRY)? };
-                self.put(record, id, self.time)?
-            }
+        let at = if let Some(seq) = known {
+            Seq::At(seq)
+        } else {
+            let record = if meaning.is_shown { record } else { record.kind(KIND_ENTRY)? };
+            self.put(record, id, self.time)?
         };
         self.entries.push((at, at));
         for change in meaning.changes {

@@ -195,17 +195,10 @@ impl<'a> Search<'a> {
             self.found.has_rest |= skip > 0;
             is_behind_record &= skip == 0;
             at = at.saturating_add(skip);
-            match self.record_at(at, is_behind_record) {
-                Some(length) => {
-                    at = at.saturating_add(length);
-                    is_behind_record = true;
-                }
-                None => {
-                    self.found.has_rest = true;
-                    is_behind_record = false;
-                    at = at.saturating_add(1);
-                }
-            }
+            let length = self.record_at(at, is_behind_record);
+            is_behind_record = length.is_some();
+            self.found.has_rest |= length.is_none();
+            at = at.saturating_add(length.unwrap_or(1));
         }
         self.found
     }

@@ -1,7 +1,9 @@
 //! The systems whose histories can be imported.
 
+use crate::import::claude_code::ClaudeCode;
 use crate::import::codex::Codex;
 use crate::import::jsonl::Jsonl;
+use crate::import::nanobot::Nanobot;
 use crate::import::openclaw::Openclaw;
 use crate::import::pi::Pi;
 use crate::import::shape::Shape;
@@ -16,6 +18,10 @@ pub enum System {
     Pi,
     /// codex: a rollout a thread, names of threads in an index.
     Codex,
+    /// nanobot: a file a session, metadata and then messages.
+    Nanobot,
+    /// Claude Code: a file a session and one a subagent, entries in a tree.
+    ClaudeCode,
     /// JSON lines of any kind, a file a session.
     Jsonl,
 }
@@ -27,7 +33,7 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 4] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Jsonl];
+    pub const ALL: [Self; 6] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
@@ -35,6 +41,8 @@ impl System {
             Self::Pi => "pi",
             Self::Openclaw => "openclaw",
             Self::Codex => "codex",
+            Self::Nanobot => "nanobot",
+            Self::ClaudeCode => "claude-code",
             Self::Jsonl => "jsonl",
         }
     }
@@ -44,6 +52,8 @@ impl System {
             Self::Pi => Box::new(Pi),
             Self::Openclaw => Box::new(Openclaw::default()),
             Self::Codex => Box::new(Codex::default()),
+            Self::Nanobot => Box::new(Nanobot),
+            Self::ClaudeCode => Box::new(ClaudeCode),
             Self::Jsonl => Box::new(Jsonl),
         }
     }

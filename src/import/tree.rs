@@ -24,15 +24,29 @@ impl Tree {
     /// Adds an entry, and says where it goes on if that is not behind the one before it. One without a parent, or with one that
     /// is not there, goes on behind nothing.
     pub(crate) fn add(&mut self, id: &str, parent: Option<&str>, index: usize) -> Option<Place> {
+        let parent = parent.and_then(|parent| self.names.get(parent).copied());
+        self.add_behind(id, parent, index)
+    }
+
+    /// Adds an entry that goes on behind the one before it, whatever it names.
+    pub(crate) fn add_last(&mut self, id: &str, index: usize) {
+        self.add_behind(id, self.nodes.len().checked_sub(1), index);
+    }
+
+    fn add_behind(&mut self, id: &str, parent: Option<usize>, index: usize) -> Option<Place> {
         let node = self.nodes.len();
         let tip = node.checked_sub(1);
-        let parent = parent.and_then(|parent| self.names.get(parent).copied());
         let run = parent.filter(|_| parent == tip).and_then(|tip| self.nodes.get(tip)).map_or(node, |tip| tip.run);
         let place =
             parent.and_then(|parent| self.nodes.get(parent)).map_or(Place::Start, |node| Place::Entry(node.index));
         self.nodes.push(Node { index, parent, run });
         self.names.insert(id.to_owned(), node);
         (parent != tip).then_some(place)
+    }
+
+    /// Says whether there is such an entry.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.names.contains_key(id)
     }
 
     /// Returns the number in the file of an entry that stands on the path to the last one.

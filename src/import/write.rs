@@ -88,7 +88,7 @@ impl Job<'_> {
         let mut generation = at.generation();
         let read = match (&at, session.as_ref().filter(|_| !dry_run)) {
             (At::Unchanged(_), _) => Read::default(),
-            (_, None) => read(&mut Counted(known.map_or(0, |known| known.end_seq())))?,
+            (_, None) => read(&mut Counted(known.map_or(0, Known::end_seq)))?,
             (At::Behind(..), Some(session)) => {
                 let mut sink = Appended { session, batch: Vec::new(), batch_bytes: 0, seqs: Vec::new() };
                 let read = read(&mut sink)?;

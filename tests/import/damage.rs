@@ -20,7 +20,7 @@ fn damaged(name: &'static str, bytes: impl Into<Vec<u8>>, findings: &[&'static s
 
 /// A line with the text given in one of its strings.
 fn with_text(line: &str, text: &[u8]) -> Vec<u8> {
-    let at = line.find("\"role\":\"user\"").unwrap() + "\"role\":\"".len();
+    let at = line.find("\"user\"").unwrap() + 1;
     [&line.as_bytes()[..at], text, &line.as_bytes()[at..]].concat()
 }
 
@@ -151,7 +151,7 @@ fn check(system: System, file_name: &str, source: &[u8]) {
         assert_eq!(told.raw_lines, u64::try_from(findings.len()).unwrap(), "{name}");
         let found = imported.findings.iter().map(|finding| {
             let (offset, line) = (usize::try_from(finding.offset).unwrap(), finding.line.unwrap());
-            let lines_before = bytes[..offset].iter().filter(|byte| **byte == b'\n').count();
+            let lines_before = bytes[..offset].split(|byte| *byte == b'\n').count() - 1;
             assert_eq!(u64::try_from(lines_before).unwrap() + 1, line, "{name}");
             finding.bytes
         });
@@ -185,4 +185,18 @@ fn of_pi() {
         "2026-11-22T00-51-52-154Z_01a200bc-f0d9-7460-96d6-036c2428b0ad.jsonl",
         &fixture("pi/v3-all-entry-types.jsonl"),
     );
+}
+
+#[test]
+fn of_nanobot() {
+    check(System::Nanobot, "dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl", &fixture("nanobot/dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl"));
+}
+
+#[test]
+fn of_claude_code() {
+    let name = "123e4567-e89b-12d3-a456-426614174000.jsonl";
+    let source = String::from_utf8(fixture(&format!("claude-code/{name}"))).unwrap();
+    // From the first message of the user on its second line on.
+    let lines: Vec<&str> = source.split_inclusive('\n').skip(1).collect();
+    check(System::ClaudeCode, name, lines.concat().as_bytes());
 }

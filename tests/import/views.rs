@@ -78,3 +78,8 @@ fn codex() {
 fn openclaw() {
     check(sesslog::import::System::Openclaw, 8);
 }
+
+#[test]
+fn nanobot() {
+    check(sesslog::import::System::Nanobot, 20);
+}
