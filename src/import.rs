@@ -35,6 +35,8 @@ mod plan;
 mod salvage;
 mod shape;
 mod sources;
+#[cfg(feature = "import-sqlite")]
+mod sqlite;
 mod system;
 mod times;
 mod tree;
@@ -42,6 +44,7 @@ mod write;
 
 mod claude_code;
 mod codex;
+mod hermes;
 mod jsonl;
 mod nanobot;
 mod openclaw;

@@ -53,17 +53,26 @@ impl Registry {
     /// Reads a registry; `name` says what an entry goes by, and what has none is no entry. What begins with an underscore is no
     /// key.
     pub(crate) fn parse(text: &str, name: impl Fn(&Object<'_>) -> Option<String>) -> Self {
-        let mut registry = Self::default();
         match serde_json::from_str::<Object<'_>>(text.trim_start_matches('\u{feff}')) {
             Ok(object) => {
-                for (key, value) in object.fields().filter(|(key, _)| !key.starts_with('_')) {
-                    if let Some(name) = Object::parse(value).as_ref().and_then(&name) {
-                        registry.by_name.entry(name).or_default().push(registry.entries.len());
-                        registry.entries.push((key.to_owned(), value.to_owned()));
-                    }
-                }
+                let entries = object.fields().filter(|(key, _)| !key.starts_with('_'));
+                Self::of_entries(entries.map(|(key, entry)| (key.to_owned(), entry.to_owned())), name)
             }
-            Err(error) => registry.broken = Some(error.to_string()),
+            Err(error) => Self { broken: Some(error.to_string()), ..Self::default() },
+        }
+    }
+
+    /// Makes a registry of entries with their keys.
+    pub(crate) fn of_entries(
+        entries: impl IntoIterator<Item = (String, String)>,
+        name: impl Fn(&Object<'_>) -> Option<String>,
+    ) -> Self {
+        let mut registry = Self::default();
+        for (key, entry) in entries {
+            if let Some(name) = Object::parse(&entry).as_ref().and_then(&name) {
+                registry.by_name.entry(name).or_default().push(registry.entries.len());
+                registry.entries.push((key, entry));
+            }
         }
         registry
     }

@@ -178,7 +178,8 @@ fn look(
         (Some((system, verdict)), wanted) if wanted.is_none_or(|wanted| wanted == system) => (system, verdict),
         (None, Some(wanted)) if from.is_some() || peek.may_be_damaged() => {
             shapes.of(wanted).filter(|shape| shape.wants(&peek.name())).ok_or(FindingKind::NotAHistory)?;
-            (wanted, Verdict::Session)
+            let accepted = shapes.of(wanted).map(|shape| shape.accept(&peek));
+            (wanted, accepted.filter(|verdict| *verdict == Verdict::Companion).unwrap_or(Verdict::Session))
         }
         _ => return Err(FindingKind::NotAHistory),
     };

@@ -2,6 +2,7 @@
 
 use crate::import::claude_code::ClaudeCode;
 use crate::import::codex::Codex;
+use crate::import::hermes::Hermes;
 use crate::import::jsonl::Jsonl;
 use crate::import::nanobot::Nanobot;
 use crate::import::openclaw::Openclaw;
@@ -18,6 +19,8 @@ pub enum System {
     Pi,
     /// codex: a rollout a thread, names of threads in an index.
     Codex,
+    /// hermes-agent: a database, or a file a session, and a registry.
+    Hermes,
     /// nanobot: a file a session, metadata and then messages.
     Nanobot,
     /// Claude Code: a file a session and one a subagent, entries in a tree.
@@ -33,7 +36,7 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 6] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
+    pub const ALL: [Self; 7] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Hermes, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl System {
             Self::Pi => "pi",
             Self::Openclaw => "openclaw",
             Self::Codex => "codex",
+            Self::Hermes => "hermes",
             Self::Nanobot => "nanobot",
             Self::ClaudeCode => "claude-code",
             Self::Jsonl => "jsonl",
@@ -52,6 +56,7 @@ impl System {
             Self::Pi => Box::new(Pi),
             Self::Openclaw => Box::new(Openclaw::default()),
             Self::Codex => Box::new(Codex::default()),
+            Self::Hermes => Box::new(Hermes::default()),
             Self::Nanobot => Box::new(Nanobot),
             Self::ClaudeCode => Box::new(ClaudeCode),
             Self::Jsonl => Box::new(Jsonl),
