@@ -45,6 +45,8 @@ mod write;
 mod claude_code;
 mod codex;
 mod hermes;
+#[cfg(feature = "import-sqlite")]
+mod hermes_db;
 mod jsonl;
 mod nanobot;
 mod openclaw;

@@ -125,7 +125,7 @@ impl Fold for History {
                     Some(items) => items.into_iter().map(Item::listed).collect(),
                     None => self.rebuilt(&payload.text("message").unwrap_or_default()),
                 };
-                meaning.change(self.compacted())
+                meaning.change(Some(self.compacted()))
             }
             "event_msg" => match &*payload.text("type").unwrap_or_default() {
                 "thread_rolled_back" => meaning.change(self.roll_back(payload.integer("num_turns").unwrap_or(0))),
@@ -146,13 +146,13 @@ impl Item {
 
 impl History {
     /// Says that the items stand in the place of all that was before.
-    fn compacted(&self) -> Option<Change> {
+    fn compacted(&self) -> Change {
         let listed = self.items.iter().map_while(|item| match &item.at {
             At::Listed(item) => Some(item.as_str()),
             At::Entry(_) => None,
         });
         let summary = format!("[{}]", listed.collect::<Vec<_>>().join(","));
-        Some(Change::Compacted { summary, keep_from: Keep::Nothing })
+        Change::Compacted { summary, keep_from: Keep::Nothing }
     }
 
     /// What codex makes of a compaction without a list: what the users said, the newest of it, and the message.
@@ -186,7 +186,7 @@ impl History {
         match gone.at {
             At::Entry(index) => Some(Change::Rewound(index.checked_sub(1).map_or(Place::Start, Place::Entry))),
             // Some of what came with the compaction goes, too.
-            At::Listed(_) => self.compacted(),
+            At::Listed(_) => Some(self.compacted()),
         }
     }
 }

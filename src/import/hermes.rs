@@ -1,7 +1,7 @@
 //! hermes-agent: a database `state.db`, which has sessions, their messages and the gateway's routing; before that one transcript a
 //! session, and the routing in `sessions.json`.
 //!
-//! The view is that of `get_messages_as_conversation` (hermes_state.py of 0.19.0), without the repairs that it makes to what it
+//! The view is that of `get_messages_as_conversation` (`hermes_state.py` of 0.19.0), without the repairs that it makes to what it
 //! read: rows that are active are shown. Rows that were compacted stay messages, before the first that is active.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::import::shape::{Change, Entry, Fold, Keep, Meaning, Peek, Shape, Verd
 use crate::import::times::time_of;
 
 const DATABASE: &str = "state.db";
-const REGISTRY: &str = "sessions.json";
+pub(crate) const REGISTRY: &str = "sessions.json";
 /// How often a session was running as the gateway went down: beside the registry, or above it.
 const RESTARTS: [&str; 3] = ["restart_failure_counts.json", ".restart_failure_counts", "../.restart_failure_counts"];
 /// The gateway's own.
@@ -93,16 +93,20 @@ impl Shape for Hermes {
 
 impl Hermes {
     /// Returns the registry in a file's folder.
-    fn registry(&self, path: &Path) -> Arc<Registry> {
+    pub(crate) fn registry(&self, path: &Path) -> Arc<Registry> {
         self.registries.get(&path.with_file_name(REGISTRY), |text| Registry::parse(text, id_of))
     }
 
     /// Returns the sessions of a registry that `is_wanted` by their ids, without transcripts.
-    fn only_registered(&self, path: &Path, registry: &Registry, is_wanted: impl Fn(&str) -> bool) -> Vec<Inside> {
+    pub(crate) fn only_registered(
+        &self,
+        path: &Path,
+        registry: &Registry,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Vec<Inside> {
         let entries = registry.entries.iter();
-        let entries = entries.filter(|(_, entry)| {
-            Object::parse(entry).as_ref().and_then(id_of).is_some_and(|id| is_wanted(&id))
-        });
+        let entries =
+            entries.filter(|(_, entry)| Object::parse(entry).as_ref().and_then(id_of).is_some_and(|id| is_wanted(&id)));
         let inside = |(key, entry): &(String, String)| {
             let beside = self.known_of(path, key, entry);
             Inside { prefix: "", name: key.clone(), beside, rows: None }
@@ -111,7 +115,7 @@ impl Hermes {
     }
 
     /// Returns what the gateway knows of a session.
-    fn known_of(&self, path: &Path, key: &str, entry: &str) -> Vec<Change> {
+    pub(crate) fn known_of(&self, path: &Path, key: &str, entry: &str) -> Vec<Change> {
         let mut facts = vec![Change::Registry("registry", entry.to_owned())];
         let restarts = RESTARTS.iter().map(|name| path.with_file_name(name)).filter(|path| path.is_file());
         let restarts = restarts.filter_map(|path| {
@@ -121,9 +125,11 @@ impl Hermes {
             });
             counts.iter().find(|(of, _)| of == key).map(|(_, count)| count.clone())
         });
-        facts.extend(restarts.take(1).map(|count| {
-            Change::Registry("restarts", format!(r#"{{"restart_failure_count":{count}}}"#))
-        }));
+        facts.extend(
+            restarts
+                .take(1)
+                .map(|count| Change::Registry("restarts", format!(r#"{{"restart_failure_count":{count}}}"#))),
+        );
         let Some(entry) = Object::parse(entry) else { return facts };
         let reason = entry.text("resume_reason").unwrap_or_default().into_owned();
         facts.extend(entry.text("display_name").map(|name| Change::Title(name.into_owned())));
@@ -143,127 +149,7 @@ impl Hermes {
     }
 }
 
-#[cfg(feature = "import-sqlite")]
-mod database {
-    use std::collections::{HashMap, HashSet};
-
-    use super::*;
-    use crate::import::inside::Rows;
-    use crate::import::sqlite::{Database, has_table, rows};
-
-    impl Hermes {
-        /// Returns the sessions of a database. The one that the routing names has the key of its chat, or the newest that goes on;
-        /// those before have their ids.
-        pub(super) fn database(&self, path: &Path) -> Result<Vec<Inside>, FindingKind> {
-            let bad = |error: rusqlite::Error| FindingKind::Database { reason: error.to_string() };
-            let database = Arc::new(Database::open(path)?);
-            let connection = database.connect().map_err(bad)?;
-            for table in ["sessions", "messages"] {
-                if !has_table(&connection, table).map_err(bad)? {
-                    return Err(FindingKind::Database { reason: format!("it has no table {table}") });
-                }
-            }
-            let read = |sql: &str| rows(&connection, sql, "rowid", "").0;
-            let mut routing = Vec::new();
-            if has_table(&connection, "gateway_routing").map_err(bad)? {
-                for line in read("SELECT session_key, entry_json FROM gateway_routing") {
-                    let line = String::from_utf8_lossy(&line);
-                    let entry = Object::parse(&line);
-                    let entry = entry.and_then(|row| Some((row.text("session_key")?, row.text("entry_json")?)));
-                    routing.extend(entry.map(|(key, entry)| (key.into_owned(), entry.into_owned())));
-                }
-            }
-            let file = self.registry(&path.with_file_name("sessions").join(REGISTRY));
-            // An entry that only the file has is older than the table.
-            for (key, entry) in self.registry(path).entries.iter().chain(&file.entries) {
-                if !routing.iter().any(|(of, _)| of == key) {
-                    routing.push((key.clone(), entry.clone()));
-                }
-            }
-            let routing = Registry::of_entries(routing, id_of);
-            let (sessions, failed) = rows(&connection, "SELECT rowid AS place, * FROM sessions", "rowid", "");
-            let sessions: Vec<String> = sessions.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-            let sessions: Vec<Object<'_>> = sessions.iter().filter_map(|line| Object::parse(line)).collect();
-            let mut current = HashMap::new();
-            for session in sessions.iter().filter(|session| session.raw("ended_at") == Some("null")) {
-                if let (Some(key), Some(id)) = (session.text("session_key"), session.text("id")) {
-                    current.insert(key.into_owned(), id.into_owned());
-                }
-            }
-            for (key, entry) in &routing.entries {
-                current.extend(Object::parse(entry).as_ref().and_then(id_of).map(|id| (key.clone(), id)));
-            }
-            let keys: HashMap<&String, &String> = current.iter().map(|(key, id)| (id, key)).collect();
-            let mut inside = Vec::new();
-            let mut ids = HashSet::new();
-            for session in &sessions {
-                let Some(id) = session.text("id").map(std::borrow::Cow::into_owned) else { continue };
-                let (prefix, name) = keys.get(&id).map_or_else(|| ("hermes:", id.clone()), |key| ("", (*key).clone()));
-                let mut beside = Vec::new();
-                // The title of a session goes before the name of its chat.
-                let title = session.text("title").filter(|title| !title.is_empty());
-                let title = title.or_else(|| session.text("display_name"));
-                beside.extend(title.map(|title| Change::Title(title.into_owned())));
-                let entry = routing.of(&id).next();
-                beside.extend(entry.map(|(key, entry)| self.known_of(path, key, entry)).unwrap_or_default());
-                let is_archived = session.integer("archived").unwrap_or(0) != 0;
-                beside.extend(is_archived.then(|| Change::Labels(vec!["archived".to_owned()])));
-                let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-                inside.push(Inside { prefix, name, beside: only_first(beside), rows: Some(rows) });
-                ids.insert(id);
-            }
-            let orphans = "SELECT DISTINCT session_id FROM messages WHERE session_id NOT IN (SELECT id FROM sessions)";
-            for line in rows(&connection, orphans, "session_id", "").0 {
-                let line = String::from_utf8_lossy(&line);
-                let Some(id) = Object::parse(&line).and_then(|row| Some(row.text("session_id")?.into_owned())) else { continue };
-                let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-                inside.push(Inside { prefix: "hermes:", name: id, beside: Vec::new(), rows: Some(rows) });
-            }
-            inside.extend(self.only_registered(path, &routing, |id| !ids.contains(id)));
-            match failed {
-                Some(error) if inside.is_empty() => Err(bad(error)),
-                _ => Ok(inside),
-            }
-        }
-    }
-
-    /// A fact stands for its name.
-    fn only_first(facts: Vec<Change>) -> Vec<Change> {
-        let mut has_title = false;
-        let is_first = |change: &Change| !matches!(change, Change::Title(_)) || !std::mem::replace(&mut has_title, true);
-        facts.into_iter().filter(is_first).collect()
-    }
-
-    /// The row of a session, and those of its messages.
-    struct Session {
-        database: Arc<Database>,
-        id: String,
-    }
-
-    impl Rows for Session {
-        fn read(&self) -> (Vec<u8>, Option<FindingKind>) {
-            let mut lines = Vec::new();
-            let connection = match self.database.connect() {
-                Ok(connection) => connection,
-                Err(error) => return (lines, Some(FindingKind::Database { reason: error.to_string() })),
-            };
-            let (mut all, failed) = rows(&connection, "SELECT * FROM sessions WHERE id = ?1", "rowid", &self.id);
-            if all.is_empty() {
-                all.push(b"{}".to_vec());
-            }
-            let messages = "SELECT * FROM messages WHERE session_id = ?1";
-            let (messages, also_failed) = rows(&connection, messages, "rowid", &self.id);
-            for row in all.into_iter().chain(messages) {
-                lines.extend_from_slice(&row);
-                lines.push(b'\n');
-            }
-            let failed = failed.or(also_failed).map(|error| FindingKind::Database { reason: error.to_string() });
-            (lines, failed)
-        }
-    }
-}
-
-fn id_of(entry: &Object<'_>) -> Option<String> {
+pub(crate) fn id_of(entry: &Object<'_>) -> Option<String> {
     entry.text("session_id").map(std::borrow::Cow::into_owned)
 }
 
@@ -276,9 +162,9 @@ fn is_session(object: &Object<'_>) -> bool {
 fn is_id(text: &str) -> bool {
     let mut parts = text.split('_');
     let mut is_part = |bytes: std::ops::RangeInclusive<usize>| {
-        parts.next().is_some_and(|part| {
-            bytes.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
+        parts
+            .next()
+            .is_some_and(|part| bytes.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     is_part(8..=8) && is_part(6..=6) && is_part(6..=8) && parts.next().is_none()
 }

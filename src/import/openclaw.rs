@@ -129,7 +129,9 @@ fn registered(registry: &Registry, name: &str) -> Option<String> {
 }
 
 fn is_archive(name: &str) -> bool {
-    ARCHIVES.iter().any(|end| name.split_once(end).is_some_and(|(_, time)| time.starts_with(|c: char| c.is_ascii_digit())))
+    ARCHIVES
+        .iter()
+        .any(|end| name.split_once(end).is_some_and(|(_, time)| time.starts_with(|c: char| c.is_ascii_digit())))
 }
 
 /// Says whether a file beside the transcripts only repeats what they hold.
@@ -157,11 +159,13 @@ fn is_signed(object: &Object<'_>) -> bool {
 /// Returns what the registry knows of a transcript.
 fn facts(registry: &Registry, name: &str, kept: String) -> Vec<Change> {
     let Some(entry) = registry.of(name).next().and_then(|(_, entry)| Object::parse(entry)) else { return Vec::new() };
-    let text = |entry: &Object<'_>, name| entry.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let text =
+        |entry: &Object<'_>, name| entry.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let title = ["label", "displayName", "subject"].iter().find_map(|name| text(&entry, name));
     let title = title.or_else(|| text(&entry.object("origin")?, "label"));
     let labels = [("archivedAt", "archived"), ("pinnedAt", "pinned")];
-    let labels = labels.iter().filter(|(field, _)| entry.integer(field).is_some()).map(|(_, label)| (*label).to_owned());
+    let labels =
+        labels.iter().filter(|(field, _)| entry.integer(field).is_some()).map(|(_, label)| (*label).to_owned());
     let labels: Vec<String> = labels.collect();
     // What was running as the gateway went down is taken up again by the next.
     let is_pending = entry.text("status").as_deref() == Some("running") && entry.is_true("abortedLastRun");

@@ -89,11 +89,7 @@ pub fn write_original(
 }
 
 /// Writes the lines of a source, also of one that was no file of lines.
-pub(crate) fn write_lines(
-    session: &Session,
-    generation: u64,
-    out: &mut impl Write,
-) -> Result<Original, OriginalError> {
+pub(crate) fn write_lines(session: &Session, generation: u64, out: &mut impl Write) -> Result<Original, OriginalError> {
     let mut plan = Plan::default();
     for_each(session, generation, 1, |record| {
         plan.note(&record)?;

@@ -82,9 +82,10 @@ impl<'a> Sources<'a> {
             let Some(shape) = shapes.of(looked.system) else { continue };
             for session in looked.sessions {
                 let is_registry = session.inside.as_ref().is_some_and(|(_, rows)| rows.is_none());
-                match is_registry {
-                    true => registered.push((file.clone(), looked.system, shape, session)),
-                    false => sources.add(&mut claimed, options, &file, (looked.system, shape), session),
+                if is_registry {
+                    registered.push((file.clone(), looked.system, shape, session));
+                } else {
+                    sources.add(&mut claimed, options, &file, (looked.system, shape), session);
                 }
             }
         }
@@ -161,12 +162,7 @@ impl Sighted {
 ///
 /// What says nothing of itself, empty or damaged from its beginning, is taken for a file of the system asked for, else of the one
 /// that another file in its folder is of, if its name fits.
-fn look(
-    shapes: &Shapes,
-    file: &File,
-    from: Option<System>,
-    neighbour: Option<System>,
-) -> Result<Looked, FindingKind> {
+fn look(shapes: &Shapes, file: &File, from: Option<System>, neighbour: Option<System>) -> Result<Looked, FindingKind> {
     let source = SourceFile::open(&file.resolved).map_err(FindingKind::Unreadable)?;
     let peek = Peek::of(&file.resolved, &source).map_err(FindingKind::Unreadable)?;
     let own = from.and_then(|from| Some((from, shapes.of(from)?.accept(&peek))));

@@ -35,7 +35,8 @@ impl Database {
     /// Copies a database as it is now.
     pub(crate) fn open(path: &Path) -> Result<Self, FindingKind> {
         for _ in 0..COPIES_MAX {
-            let folder = tempfile::Builder::new().prefix("sesslog-").tempdir().map_err(failed("create", Path::new("sesslog-")));
+            let folder =
+                tempfile::Builder::new().prefix("sesslog-").tempdir().map_err(failed("create", Path::new("sesslog-")));
             let folder = folder.map_err(FindingKind::Unreadable)?;
             let copy = folder.path().join("db");
             if copy_all(path, &copy)? {
@@ -63,7 +64,12 @@ pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result
 
 /// Reads the rows that `select` finds, `ORDER BY` the expression `order`, which must be unique. Where one can not be read, goes on
 /// from the end backwards; says then why that is not all of them.
-pub(crate) fn rows(connection: &Connection, select: &str, order: &str, value: &str) -> (Vec<Line>, Option<rusqlite::Error>) {
+pub(crate) fn rows(
+    connection: &Connection,
+    select: &str,
+    order: &str,
+    value: &str,
+) -> (Vec<Line>, Option<rusqlite::Error>) {
     let mut lines = Vec::new();
     let forward = read(connection, &format!("{select} ORDER BY {order}"), value, |line| lines.push(line));
     let Err(error) = forward else { return (lines, None) };
@@ -78,7 +84,7 @@ pub(crate) fn rows(connection: &Connection, select: &str, order: &str, value: &s
 
 fn read(connection: &Connection, sql: &str, value: &str, mut take: impl FnMut(Line)) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = if statement.parameter_count() > 0 { statement.query([value])? } else { statement.query([])? };
     while let Some(row) = rows.next()? {
         take(object(&names, row)?);
@@ -102,8 +108,8 @@ fn object(names: &[String], row: &Row<'_>) -> rusqlite::Result<Line> {
             ValueRef::Text(text) => std::str::from_utf8(text).map_or_else(|_| base64(text), Into::into),
             ValueRef::Blob(bytes) => base64(bytes),
         };
-        line.push_str(if at > 0 { "," } else { "" });
-        line.push_str(&format!("{}:{value}", serde_json::Value::from(name.as_str())));
+        let (comma, name) = (if at > 0 { "," } else { "" }, serde_json::Value::from(name.as_str()));
+        line.extend([comma, &name.to_string(), ":", &value.to_string()]);
     }
     line.push('}');
     Ok(line.into_bytes())

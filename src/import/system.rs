@@ -36,7 +36,8 @@ pub struct SystemError;
 
 impl System {
     /// All of them, in the order in which a file is tried to be understood: what any lines of JSON are comes last.
-    pub const ALL: [Self; 7] = [Self::Openclaw, Self::Pi, Self::Codex, Self::Hermes, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
+    pub const ALL: [Self; 7] =
+        [Self::Openclaw, Self::Pi, Self::Codex, Self::Hermes, Self::Nanobot, Self::ClaudeCode, Self::Jsonl];
 
     /// Returns the name.
     pub fn name(self) -> &'static str {
