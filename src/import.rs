@@ -67,6 +67,8 @@ use crate::parallel::in_parallel;
 use crate::store::Store;
 use crate::verify::Progress;
 
+const JOBS_PER_CORE: usize = 8;
+
 /// What to import, and how.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -84,7 +86,7 @@ impl Default for ImportOptions {
 }
 
 impl ImportOptions {
-    /// Returns the defaults: each file is of the system that it looks like, on all cores.
+    /// Returns the defaults: each file is of the system that it looks like.
     pub fn new() -> Self {
         Self::default()
     }
@@ -95,7 +97,7 @@ impl ImportOptions {
         self
     }
 
-    /// Sets how many files are imported at once; 0 stands for one a core.
+    /// Sets how many files are imported at once; 0, the default, stands for eight a core: most of the time each waits for the disk.
     pub fn jobs(mut self, jobs: usize) -> Self {
         self.jobs = jobs;
         self
@@ -106,6 +108,11 @@ impl ImportOptions {
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.key_prefix = Some(prefix.into());
         self
+    }
+
+    pub(crate) fn job_count(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.jobs == 0 { cores.saturating_mul(JOBS_PER_CORE) } else { self.jobs }
     }
 
     /// Sets the limit for one record that the store was opened with; a line that is longer is kept in parts.
@@ -207,7 +214,7 @@ fn run(
     let shapes = Shapes::new();
     let Sources { jobs, findings, passed_over } = Sources::find(&shapes, paths, options, progress);
     let mut imported = Imported { findings, passed_over, ..Imported::default() };
-    for (result, job) in in_parallel(options.jobs, &jobs, |_, (job, bytes)| {
+    for (result, job) in in_parallel(options.job_count(), &jobs, |_, (job, bytes)| {
         let result = job.run(store, dry_run);
         progress.done(*bytes);
         result

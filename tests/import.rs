@@ -6,6 +6,9 @@
 
 #[path = "import/claude_code.rs"]
 mod claude_code;
+#[cfg(feature = "sim")]
+#[path = "import/crash.rs"]
+mod crash;
 #[path = "import/damage.rs"]
 mod damage;
 #[path = "import/sources.rs"]

@@ -9,9 +9,16 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// The field that holds most of an entry, where there is one.
+const INNER: &str = "message";
+
 /// The fields of an object, their values as text.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+pub(crate) struct Object<'a> {
+    fields: Vec<(Cow<'a, str>, &'a str)>,
+    /// The field that was read in the same pass, instead of as a text.
+    inner: Option<Box<Object<'a>>>,
+}
 
 impl<'a> Object<'a> {
     /// Reads a text; `None` if it is no object.
@@ -19,9 +26,14 @@ impl<'a> Object<'a> {
         serde_json::from_str(text).ok()
     }
 
+    /// Reads an entry of a history: with the fields of its `message`, which then has no text, in one pass over it.
+    pub(crate) fn entry(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(|Outer(object)| object).or_else(|| Self::parse(text))
+    }
+
     /// Returns a value as JSON text.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
+        self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
     /// Returns the names and values in their order.
@@ -30,7 +42,7 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.raw(name).is_some()
+        self.raw(name).is_some() || name == INNER && self.inner.is_some()
     }
 
     /// Returns a string.
@@ -39,7 +51,10 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn object(&self, name: &str) -> Option<Object<'a>> {
-        self.raw(name).and_then(Object::parse)
+        match &self.inner {
+            Some(inner) if name == INNER => Some(Object::clone(inner)),
+            _ => self.raw(name).and_then(Object::parse),
+        }
     }
 
     /// Returns the elements of an array as JSON texts.
@@ -59,24 +74,41 @@ impl<'a> Object<'a> {
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
+        deserializer.deserialize_map(Fields { has_inner: false })
+    }
+}
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
+/// An object, and one inside it.
+struct Outer<'a>(Object<'a>);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(name) = map.next_key::<&RawValue>()? {
-                    let value: &RawValue = map.next_value()?;
-                    fields.push((string(name.get()).unwrap_or_default(), value.get()));
-                }
-                Ok(Object(fields))
+impl<'de> Deserialize<'de> for Outer<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields { has_inner: true }).map(Self)
+    }
+}
+
+struct Fields {
+    has_inner: bool,
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = Object::default();
+        while let Some(name) = map.next_key::<&RawValue>()? {
+            let name = string(name.get()).unwrap_or_default();
+            if self.has_inner && name == INNER {
+                object.inner = Some(Box::new(map.next_value()?));
+            } else {
+                object.fields.push((name, map.next_value::<&RawValue>()?.get()));
             }
         }
-        deserializer.deserialize_map(Fields)
+        Ok(object)
     }
 }
 
@@ -131,6 +163,22 @@ mod tests {
         assert_eq!(object.integer("a"), None);
         for bad in ["[1]", "7", "\"x\"", "{", "null"] {
             assert!(Object::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_with_its_message() {
+        for text in
+            [r#"{"message":{"a":"x"},"b":1}"#, r#"{"b":1,"message":"x"}"#, r#"{"message":{"a":1},"message":{"a":"x"}}"#]
+        {
+            let (entry, plain) = (Object::entry(text).unwrap(), Object::parse(text).unwrap());
+            let inner =
+                |object: &Object<'_>| object.object("message").and_then(|inner| inner.text("a").map(String::from));
+            assert_eq!(
+                (inner(&entry), entry.has("message"), entry.raw("b")),
+                (inner(&plain), true, plain.raw("b")),
+                "{text}"
+            );
         }
     }
 

@@ -9,7 +9,6 @@ use crate::import::json::Object;
 use crate::import::shape::{Change, Entry, Fold, Keep, Meaning, Peek, Shape, Verdict};
 use crate::import::times::time_of;
 use crate::import::tree::Tree;
-use crate::timestamp::Timestamp;
 
 const TYPES: [&str; 9] = [
     "message",
@@ -61,7 +60,11 @@ impl Fold for Entries {
     fn entry(&mut self, entry: &Entry<'_>) -> Meaning {
         let Some(object) = &entry.object else { return Meaning::default() };
         let kind = object.text("type").unwrap_or_default();
-        let meaning = Meaning::new(time(object, &kind), is_shown(object, &kind));
+        let message = object.object("message").filter(|_| kind == "message");
+        // Of a message its own time, as the lists of sessions have it; of everything else that of the entry.
+        let own = message.as_ref().and_then(|message| message.raw("timestamp").and_then(time_of));
+        let time = own.or_else(|| object.raw("timestamp").and_then(time_of));
+        let meaning = Meaning::new(time, is_shown(object, message.as_ref(), &kind));
         if kind == "session" {
             return meaning;
         }
@@ -90,18 +93,11 @@ impl Entries {
     }
 }
 
-fn is_shown(object: &Object<'_>, kind: &str) -> bool {
+fn is_shown(object: &Object<'_>, message: Option<&Object<'_>>, kind: &str) -> bool {
     match kind {
-        "message" => !object.object("message").is_some_and(|message| message.is_true("excludeFromContext")),
+        "message" => !message.is_some_and(|message| message.is_true("excludeFromContext")),
         "custom_message" => true,
         "branch_summary" => object.text("summary").is_some_and(|summary| !summary.is_empty()),
         _ => false,
     }
-}
-
-/// Of a message its own time, as the lists of sessions have it; of everything else that of the entry.
-fn time(object: &Object<'_>, kind: &str) -> Option<Timestamp> {
-    let message = object.object("message").filter(|_| kind == "message");
-    let own = message.and_then(|message| message.raw("timestamp").and_then(time_of));
-    own.or_else(|| object.raw("timestamp").and_then(time_of))
 }

@@ -171,7 +171,7 @@ impl<'a> Plan<'a> {
 
     /// Puts an entry, or passes over the one that stands at `known`, and what it changes.
     fn entry(&mut self, record: NewRecord, id: &str, known: Option<u64>) -> Result<(), Error> {
-        let entry = Entry { index: self.entries.len(), object: Object::parse(record.body()) };
+        let entry = Entry { index: self.entries.len(), object: Object::entry(record.body()) };
         let meaning = self.fold.entry(&entry);
         self.time = meaning.time.unwrap_or(self.time);
         if let Some(place) = meaning.behind {

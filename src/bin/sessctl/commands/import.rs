@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Number of files read at once; 0 stands for one a core
+    /// Number of files imported at once; 0 stands for eight a core
     #[arg(long, value_name = "N", default_value_t = 0)]
     jobs: usize,
 }
