@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fs::PathError;
-use crate::import::json::Object;
+use crate::import::json::{Object, compact};
 use crate::import::lines::SourceFile;
 
 /// What was read of such files, by path. One that is not there is read as an empty text.
@@ -71,7 +71,7 @@ impl Registry {
         for (key, entry) in entries {
             if let Some(name) = Object::parse(&entry).as_ref().and_then(&name) {
                 registry.by_name.entry(name).or_default().push(registry.entries.len());
-                registry.entries.push((key, entry));
+                registry.entries.push((key, compact(&entry)));
             }
         }
         registry

@@ -46,7 +46,8 @@ pub(crate) fn news(mut facts: Vec<Change>, known: Option<&Known>, entries: usize
     for (name, taken_back) in held {
         let is_known = known.is_some_and(|known| known.newest_fact(name).is_some());
         if is_known && !facts.iter().any(|change| fact(change, entries).0 == name) {
-            facts.push(taken_back);
+            // A session is not to be resumed as long as it is suspended: what is over is said first.
+            facts.insert(0, taken_back);
         }
     }
     let news = facts.into_iter().filter_map(|change| {

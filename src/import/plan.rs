@@ -142,7 +142,11 @@ impl<'a> Plan<'a> {
         let mut all = self.fold.end();
         all.extend_from_slice(self.beside);
         for (id, change) in facts::news(all, self.known, self.entries.len()) {
-            self.change(change, &id)?;
+            let is_release = change == Change::Released;
+            if let Some(at) = self.change(change, &id)?.filter(|_| is_release) {
+                // As long as that is not written, nothing is to be resumed.
+                self.sink.seq(at)?;
+            }
         }
         let id = end_id(end);
         if self.known.is_none_or(|known| known.end != Some(*end)) {
@@ -220,8 +224,8 @@ impl<'a> Plan<'a> {
             }
             Change::Suspended(reason) => Mark::Suspended { reason: cut(reason, TEXT_BYTES_MAX) },
             Change::ResumePending(reason) => Mark::ResumePending { reason: cut(reason, TEXT_BYTES_MAX) },
-            Change::Released => Mark::Released,
-            Change::ResumeCleared => Mark::ResumeCleared,
+            Change::Released => return Ok(NewRecord::mark(&Mark::Released)),
+            Change::ResumeCleared => return Ok(NewRecord::mark(&Mark::ResumeCleared)),
             Change::Rewound(place) => Mark::Rewound { to_seq: self.end_of(place)? },
             Change::Registry(_, entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
             Change::Compacted { summary, keep_from } => {

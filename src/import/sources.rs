@@ -172,10 +172,13 @@ fn look(shapes: &Shapes, file: &File, from: Option<System>, neighbour: Option<Sy
             return Err(FindingKind::OtherSystem(system));
         }
         (Some((system, verdict)), wanted) if wanted.is_none_or(|wanted| wanted == system) => (system, verdict),
-        (None, Some(wanted)) if from.is_some() || peek.may_be_damaged() => {
-            shapes.of(wanted).filter(|shape| shape.wants(&peek.name())).ok_or(FindingKind::NotAHistory)?;
-            let accepted = shapes.of(wanted).map(|shape| shape.accept(&peek));
-            (wanted, accepted.filter(|verdict| *verdict == Verdict::Companion).unwrap_or(Verdict::Session))
+        (None, Some(wanted)) => {
+            let shape = shapes.of(wanted).filter(|shape| shape.wants(&peek.name()));
+            match shape.map(|shape| shape.accept(&peek)) {
+                Some(Verdict::Companion) => (wanted, Verdict::Companion),
+                Some(_) if from.is_some() || peek.may_be_damaged() => (wanted, Verdict::Session),
+                _ => return Err(FindingKind::NotAHistory),
+            }
         }
         _ => return Err(FindingKind::NotAHistory),
     };
