@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::import::finding::FindingKind;
+use crate::import::inside::Inside;
 use crate::import::json::Object;
 use crate::import::lines::SourceFile;
 use crate::import::salvage::{Kept, Newline, keep};
@@ -53,10 +55,21 @@ impl<'a> Peek<'a> {
         })
     }
 
+    /// Says whether it is a database of `SQLite`.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.first.starts_with(b"SQLite format 3\0")
+    }
+
     /// Says whether the file may be what is left of one that held records: it is empty, or something in it begins like one.
     pub(crate) fn may_be_damaged(&self) -> bool {
         let is_blank = self.first.iter().all(|byte| *byte <= b' ');
         is_blank || memchr::memmem::find(&self.first, b"{\"").is_some()
+    }
+
+    /// Says whether one of the first lines is an object, undamaged.
+    pub(crate) fn has_sound_object(&self) -> bool {
+        let is_object = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| Object::parse(line).is_some());
+        self.first.split_inclusive(|byte| *byte == b'\n').any(is_object)
     }
 
     pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
@@ -85,6 +98,11 @@ pub(crate) trait Shape: Send + Sync {
     /// Tells whose file it is.
     fn judge(&self, peek: &Peek<'_>) -> Verdict;
 
+    /// Tells the same of a file that is said to be the system's.
+    fn accept(&self, peek: &Peek<'_>) -> Verdict {
+        self.judge(peek)
+    }
+
     /// Returns the key of the file's session: a prefix that stands before it by default, and the system's own name for it. A file
     /// whose beginning is damaged has its name for it.
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String);
@@ -96,6 +114,16 @@ pub(crate) trait Shape: Send + Sync {
     /// Says whether the system rewrites this line of a file as it goes on.
     fn rewrites(&self, _line: u64, _object: Option<&Object<'_>>) -> bool {
         false
+    }
+
+    /// Says what is known of a file's session beside the file; `name` is the system's own name for it.
+    fn facts(&self, _path: &Path, _name: &str) -> Vec<Change> {
+        Vec::new()
+    }
+
+    /// Returns the sessions that a companion holds by itself.
+    fn inside(&self, _path: &Path) -> Result<Vec<Inside>, FindingKind> {
+        Ok(Vec::new())
     }
 
     /// Begins to read a file's entries.
@@ -170,8 +198,12 @@ pub(crate) enum Change {
     Labels(Vec<String>),
     /// Not to be resumed.
     Suspended(String),
+    /// Not suspended any more.
+    Released,
     /// To be resumed.
     ResumePending(String),
+    /// Not to be resumed any more.
+    ResumeCleared,
     /// What stands before an entry is summed up.
     Compacted {
         /// JSON text.
@@ -181,8 +213,8 @@ pub(crate) enum Change {
     },
     /// The view goes on behind a place.
     Rewound(Place),
-    /// What a registry beside the file knows of the session: JSON text, kept as a record.
-    Registry(String),
+    /// What a file beside the source knows of the session, by a name: JSON text, kept as a record.
+    Registry(&'static str, String),
 }
 
 /// Where a summary ends.

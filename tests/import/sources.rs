@@ -14,7 +14,15 @@ fn each_file_is_taken_for_what_it_looks_like() {
     found.sort();
     let agent = "claude-code:123e4567-e89b-12d3-a456-426614174000";
     let expected = [
+        (System::Openclaw, "agent:main:main"),
+        (System::Openclaw, "agent:main:telegram:group:-100123:topic:77"),
+        (System::Openclaw, "cron:nightly"),
         (System::Pi, "pi:01a200bc-f0d9-7460-96d6-036c2428b0ad"),
+        (System::Codex, "codex:019b0000-0000-7000-8000-000000000001"),
+        (System::Codex, "codex:019c0000-0000-7000-8000-000000000002"),
+        (System::Hermes, "agent:main:discord:group:987:t1"),
+        (System::Hermes, "agent:main:telegram:dm:123456789"),
+        (System::Hermes, "hermes:20260319_052206_eee156a5"),
         (System::Nanobot, "discord:guild:123/thread:456"),
         (System::Nanobot, "telegram:8281248569"),
         (System::Nanobot, "websocket:123e4567-e89b-12d3-a456-426614174000"),
