@@ -21,9 +21,12 @@
 //! ```
 
 mod against;
+mod beside;
+mod facts;
 mod find;
 mod finding;
 mod ids;
+mod inside;
 mod json;
 mod known;
 mod lines;
@@ -32,14 +35,21 @@ mod plan;
 mod salvage;
 mod shape;
 mod sources;
+#[cfg(feature = "import-sqlite")]
+mod sqlite;
 mod system;
 mod times;
 mod tree;
 mod write;
 
 mod claude_code;
+mod codex;
+mod hermes;
+#[cfg(feature = "import-sqlite")]
+mod hermes_db;
 mod jsonl;
 mod nanobot;
+mod openclaw;
 mod pi;
 
 use std::path::PathBuf;

@@ -270,6 +270,8 @@ fn chat_completions_hold_what_a_model_should_see() {
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}),
         json!({"role": "tool", "tool_call_id": "c2", "content": "nothing"}),
         json!({"role": "tool", "tool_call_id": "c9", "content": "of a call that is gone"}),
+        json!({"role": "assistant", "content": "wait", "tool_calls": [
+            {"id": "c3", "type": "function", "function": {"name": "look", "arguments": "{\"at\":3}"}}]}),
         assistant("done"),
         user("undone"),
     ]);
@@ -285,6 +287,8 @@ fn chat_completions_hold_what_a_model_should_see() {
             json!({"role": "tool", "tool_call_id": "c2", "content": "nothing"}),
             json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}),
             json!({"role": "user", "content": "of a call that is gone"}),
+            json!({"role": "assistant", "content": "wait", "tool_calls": [call(3)]}),
+            json!({"role": "tool", "tool_call_id": "c3", "content": "(no result)"}),
             json!({"role": "assistant", "content": "done"}),
         ]
     );

@@ -6,11 +6,17 @@
 
 #[path = "import/claude_code.rs"]
 mod claude_code;
+#[path = "import/codex.rs"]
+mod codex;
 #[cfg(feature = "sim")]
 #[path = "import/crash.rs"]
 mod crash;
 #[path = "import/damage.rs"]
 mod damage;
+#[path = "import/hermes.rs"]
+mod hermes;
+#[path = "import/openclaw.rs"]
+mod openclaw;
 #[path = "import/sources.rs"]
 mod sources;
 #[path = "import/views.rs"]

@@ -91,10 +91,11 @@ pub(super) fn write(source: &mut Source, session: &Session, out: &mut dyn Write)
     Head::of(source, session, &survey, is_running).write_into(out)?;
     let mut page = Page {
         out,
+        // Of an active view they are no part.
+        restart: if source.is_only_active() { survey.restarts.len() } else { 0 },
         survey,
         is_running,
         turn: None,
-        restart: 0,
         gap: 0,
         notes: Vec::new(),
         viewer: Viewer::default(),

@@ -1,9 +1,9 @@
 //! The active view in the shape of chat completions: one JSON object with `messages`.
 //!
-//! What that shape has no place for is left out: thinking, notes. A result whose call is summed up, which a service would
-//! refuse, comes as a user's message; so do images that a tool gave back, behind the results that stand together.
+//! What that shape has no place for is left out: thinking, notes. Services refuse a result whose call is summed up: it comes as a
+//! user's message; so do images that a tool gave back, behind the results that stand together. They refuse a call without a
+//! result, too: such a call gets one that says so, unless it is the last thing that happened.
 
-use std::collections::HashSet;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::export::message::{Image, Message, Part, Role};
 use crate::export::taken::{Source, Step};
 
 pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<(), ExportError> {
-    let mut chat = Chat { out, first: true, calls: HashSet::new(), images: Vec::new() };
+    let mut chat = Chat { out, first: true, open: Vec::new(), images: Vec::new() };
     let mut merge = Merge::default();
     chat.out.write_all(b"{\"messages\":[")?;
     while let Some(step) = source.step()? {
@@ -41,8 +41,8 @@ pub(super) fn write(source: &mut Source, out: &mut dyn Write) -> Result<(), Expo
 struct Chat<'a> {
     out: &'a mut dyn Write,
     first: bool,
-    /// Ids of the calls so far that have no result yet.
-    calls: HashSet<String>,
+    /// Ids of the calls of the last answer that have no result yet.
+    open: Vec<String>,
     /// Images that tools gave back.
     images: Vec<Value>,
 }
@@ -54,6 +54,14 @@ impl Chat<'_> {
         Ok(())
     }
 
+    /// Ends the results of an answer: services take no call without one, and go on only behind the last.
+    fn close_calls(&mut self) -> Result<(), ExportError> {
+        for id in std::mem::take(&mut self.open) {
+            self.put(&json!({"role": "tool", "tool_call_id": id, "content": "(no result)"}))?;
+        }
+        self.show_images()
+    }
+
     fn show_images(&mut self) -> Result<(), ExportError> {
         let content = std::mem::take(&mut self.images);
         if content.is_empty() { Ok(()) } else { self.put(&json!({"role": "user", "content": content})) }
@@ -61,6 +69,7 @@ impl Chat<'_> {
 
     fn message(&mut self, message: &Message) -> Result<(), ExportError> {
         let (mut said, mut calls, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        let mut opened = Vec::new();
         for part in &message.parts {
             match part {
                 Part::Text(text) | Part::Json(text) => said.push(json!({"type": "text", "text": text})),
@@ -70,7 +79,7 @@ impl Chat<'_> {
                     calls.push(
                         json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}),
                     );
-                    self.calls.insert(id.clone());
+                    opened.push(id.clone());
                 }
                 Part::ToolCall { name, arguments, .. } => {
                     said.push(json!({"type": "text", "text": format!("{name} {arguments}")}));
@@ -80,10 +89,11 @@ impl Chat<'_> {
         }
         for (call_id, content) in results {
             let text = text_of(content);
-            if self.calls.remove(call_id) {
+            if let Some(at) = self.open.iter().position(|id| id == call_id) {
+                self.open.remove(at);
                 self.put(&json!({"role": "tool", "tool_call_id": call_id, "content": text}))?;
             } else {
-                self.show_images()?;
+                self.close_calls()?;
                 self.put(&json!({"role": "user", "content": text}))?;
             }
             self.images.extend(content.iter().filter_map(|part| match part {
@@ -94,7 +104,8 @@ impl Chat<'_> {
         if said.is_empty() && calls.is_empty() {
             return Ok(());
         }
-        self.show_images()?;
+        self.close_calls()?;
+        self.open = opened;
         let role = match message.role {
             Role::Assistant => "assistant",
             Role::System | Role::Summary => "system",

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::known::Known;
 use crate::import::lines::SourceFile;
-use crate::import::original::{OriginalError, write_original};
+use crate::import::original::{OriginalError, write_lines};
 use crate::import::sources::{Shapes, Sources};
 use crate::import::write::{Failure, Job, refused};
 use crate::import::{ImportOptions, System};
@@ -67,7 +67,7 @@ pub fn compare(store: &Store, paths: &[PathBuf], options: &ImportOptions, progre
 
 /// Compares one source with the generation that holds it; if none does, with the newest that was imported.
 fn against(store: &Store, job: &Job<'_>) -> Result<Result<Against, Finding>, Failure> {
-    let file = SourceFile::open(&job.resolved)?;
+    let (file, _) = job.open()?;
     let session = store.session(job.key.as_str())?;
     let newest = match session.generation() {
         Ok(newest) => newest,
@@ -76,7 +76,7 @@ fn against(store: &Store, job: &Job<'_>) -> Result<Result<Against, Finding>, Fai
     };
     let mut first = None;
     for generation in (1..=newest).rev() {
-        if !Known::is_imported(&session, generation).map_err(|error| refused(&session, generation, error))? {
+        if Known::source_of(&session, generation).map_err(|error| refused(&session, generation, error))?.is_none() {
             continue;
         }
         match same(&session, generation, &file)? {
@@ -96,7 +96,7 @@ fn against(store: &Store, job: &Job<'_>) -> Result<Result<Against, Finding>, Fai
 /// Says how the source differs from a generation, and from where on.
 fn same(session: &Session, generation: u64, file: &SourceFile) -> Result<Option<(FindingKind, u64)>, Failure> {
     let mut compare = Compare { file, buffer: Vec::new(), at: 0, failed: None, differs: None };
-    let written = write_original(session, Some(generation), &mut compare);
+    let written = write_lines(session, generation, &mut compare);
     if let Some(error) = compare.failed {
         return Err(Failure::Source(error));
     }

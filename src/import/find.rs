@@ -21,7 +21,7 @@ pub(crate) struct Found {
 }
 
 /// A file that may be a source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct File {
     /// Where it is, spelled as the path was given.
     pub(crate) path: PathBuf,

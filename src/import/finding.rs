@@ -43,6 +43,16 @@ pub enum FindingKind {
     SymbolicLink,
     /// Neither a file nor a folder.
     NotAFile,
+    /// Nothing can be read of a registry: its sessions are imported without what it knows of them, under keys of their own.
+    BadRegistry {
+        /// Why.
+        reason: String,
+    },
+    /// A database, or some rows of it, can not be read: what could be is imported.
+    Database {
+        /// Why.
+        reason: String,
+    },
     /// Nothing in the file is a record of the system.
     NotAHistory,
     /// The file is of another system than the one asked for.
@@ -82,6 +92,8 @@ impl FindingKind {
             Self::Unreadable(_) => "unreadable",
             Self::SymbolicLink => "symbolic-link",
             Self::NotAFile => "not-a-file",
+            Self::BadRegistry { .. } => "bad-registry",
+            Self::Database { .. } => "database",
             Self::NotAHistory => "not-a-history",
             Self::OtherSystem(_) => "other-system",
             Self::Changed => "changed-while-read",
@@ -124,6 +136,8 @@ impl Finding {
             FindingKind::Diverged => {
                 "close the session with sessctl reset, then import again: it becomes the next generation".to_owned()
             }
+            FindingKind::BadRegistry { .. } => "mend the file, then import again".to_owned(),
+            FindingKind::Database { .. } => "stop what writes to it, or repair it, then import again".to_owned(),
             FindingKind::NotAHistory => "if it is one, name the system with --from".to_owned(),
             FindingKind::NotImported | FindingKind::Missing | FindingKind::Differs => {
                 "sessctl import, which adds what is not there".to_owned()

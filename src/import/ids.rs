@@ -64,6 +64,9 @@ pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) name: String,
     pub(crate) newline: String,
+    /// Which session of the file it is, where that holds several: a database or a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<String>,
 }
 
 /// The body of the last record.

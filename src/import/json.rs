@@ -36,6 +36,11 @@ impl<'a> Object<'a> {
         self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
+    /// Returns the names and values in their order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.fields.iter().map(|(name, value)| (&**name, *value))
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.raw(name).is_some() || name == INNER && self.inner.is_some()
     }
@@ -117,6 +122,18 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     read(text).or_else(|| read(&without_halves(text)))
 }
 
+/// Takes the white space between the tokens of a valid JSON text away.
+pub(crate) fn compact(text: &str) -> String {
+    let (mut in_string, mut is_escaped) = (false, false);
+    let is_kept = |c: &char| {
+        let is_quote = *c == '"' && !is_escaped;
+        is_escaped = in_string && *c == '\\' && !is_escaped;
+        in_string ^= is_quote;
+        in_string || !matches!(c, ' ' | '\t' | '\r' | '\n')
+    };
+    text.chars().filter(is_kept).collect()
+}
+
 /// Replaces every escape of half a surrogate pair in valid JSON by that of U+FFFD.
 fn without_halves(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -175,6 +192,12 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn white_space_in_strings_stays() {
+        let text = "{\n  \"a b\": [1, 2],\t\"c\\\\\" : \"d \\\" e\" ,\"\\\"\":\" \"}";
+        assert_eq!(compact(text), r#"{"a b":[1,2],"c\\":"d \" e","\"":" "}"#);
     }
 
     #[test]

@@ -51,14 +51,16 @@ pub(crate) enum Likeness {
 }
 
 impl Known {
-    /// Says whether a generation was imported.
-    pub(crate) fn is_imported(session: &Session, generation: u64) -> Result<bool, OriginalError> {
-        let mut is_imported = false;
+    /// Returns what a generation was imported from; `None` if it was not.
+    pub(crate) fn source_of(session: &Session, generation: u64) -> Result<Option<Source>, OriginalError> {
+        let mut source = None;
         for_each(session, generation, 1, |record| {
-            is_imported = (record.id(), record.kind()) == (Some(SOURCE), KIND_SOURCE);
+            if (record.id(), record.kind()) == (Some(SOURCE), KIND_SOURCE) {
+                source = Some(record.parse().map_err(|_| OriginalError::BadRecord { seq: record.seq() })?);
+            }
             Ok(false)
         })?;
-        Ok(is_imported)
+        Ok(source)
     }
 
     /// Reads a generation; `None` if it was not imported.
@@ -152,13 +154,9 @@ impl Known {
         self.others.get(id).copied()
     }
 
-    pub(crate) fn has_fact(&self, name: &str) -> bool {
-        self.facts.contains_key(name)
-    }
-
-    /// Says whether a fact is the newest of its kind that was noted.
-    pub(crate) fn is_newest_fact(&self, name: &str, id: &str) -> bool {
-        self.facts.get(name).is_some_and(|newest| newest == id)
+    /// Returns the id of the newest fact of a name.
+    pub(crate) fn newest_fact(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).map(String::as_str)
     }
 
     /// Compares a whole line of the source with the one that is known.

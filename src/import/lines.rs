@@ -23,12 +23,13 @@ pub(crate) struct Line<'a> {
     pub(crate) part: Option<u64>,
 }
 
-/// A source file, open for reading only.
+/// A source file, open for reading only, or lines that were made of the rows of one.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     path: PathBuf,
     file: Box<dyn FsFile>,
     before: Stat,
+    rows: Option<Vec<u8>>,
 }
 
 impl SourceFile {
@@ -36,12 +37,18 @@ impl SourceFile {
     pub(crate) fn open(path: &Path) -> Result<Self, PathError> {
         let file = OsFs.open(path, OpenMode::Read).map_err(failed("open", path))?;
         let before = file.stat().map_err(failed("stat", path))?;
-        Ok(Self { path: path.to_owned(), file, before })
+        Ok(Self { path: path.to_owned(), file, before, rows: None })
+    }
+
+    /// Opens a file, of which these are the lines.
+    pub(crate) fn with_rows(path: &Path, rows: Vec<u8>) -> Result<Self, PathError> {
+        Ok(Self { rows: Some(rows), ..Self::open(path)? })
     }
 
     /// Returns the size that it had when it was opened.
     pub(crate) fn length_bytes(&self) -> u64 {
-        self.before.length_bytes
+        let rows = self.rows.as_ref().map(|rows| u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        rows.unwrap_or(self.before.length_bytes)
     }
 
     /// Returns the time of its last change, in milliseconds since 1970, as it was when it was opened.
@@ -51,6 +58,9 @@ impl SourceFile {
 
     /// Says whether the file is another one by now, or has other content.
     pub(crate) fn has_changed(&self) -> Result<bool, PathError> {
+        if self.rows.is_some() {
+            return Ok(false);
+        }
         let now = self.file.stat().map_err(failed("stat", &self.path))?;
         let is_same = |stat: &Stat| {
             (stat.length_bytes, stat.modified_ns, stat.identity)
@@ -62,6 +72,14 @@ impl SourceFile {
 
     /// Reads what one read gives at an offset.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, PathError> {
+        if let Some(rows) = &self.rows {
+            let from = usize::try_from(offset).ok().and_then(|offset| rows.get(offset..)).unwrap_or_default();
+            let count = from.len().min(buffer.len());
+            for (to, from) in buffer.iter_mut().zip(from) {
+                *to = *from;
+            }
+            return Ok(count);
+        }
         self.file.read_at(buffer, offset).map_err(failed("read", &self.path))
     }
 
@@ -212,6 +230,34 @@ mod tests {
         assert_eq!((numbers[0], *numbers.last().unwrap()), ((1, None), (3, None)));
         assert!(numbers[1..numbers.len() - 1].iter().zip(0..).all(|(at, part)| *at == (2, Some(part))));
         assert!(lines.iter().all(|(_, _, bytes, _)| *bytes <= PART_BYTES));
+    }
+
+    #[test]
+    fn a_file_that_changes_is_seen_to() {
+        use std::io::Write as _;
+        let source = || {
+            let mut source = tempfile::NamedTempFile::new().unwrap();
+            source.write_all(b"1\n").unwrap();
+            source
+        };
+        let mut grown = source();
+        let file = SourceFile::open(grown.path()).unwrap();
+        assert!(!file.has_changed().unwrap());
+        let mut lines = Lines::new(&file, 100);
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"1\n");
+        grown.write_all(b"2\n").unwrap();
+        // What it gains while it is read is read.
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"2\n");
+        assert!(lines.next().unwrap().is_none() && file.has_changed().unwrap());
+
+        let gone = source();
+        let file = SourceFile::open(gone.path()).unwrap();
+        gone.close().unwrap();
+        assert!(file.has_changed().unwrap());
+        let (replaced, by) = (source(), source());
+        let file = SourceFile::open(replaced.path()).unwrap();
+        by.persist(replaced.path()).unwrap();
+        assert!(file.has_changed().unwrap());
     }
 
     #[test]

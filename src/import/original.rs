@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::damage::Gap;
 use crate::error::Error;
 use crate::import::ids::{End, KIND_END, KIND_RAW, KIND_SOURCE, LineId, PREFIX, Raw, SOURCE, Source};
+use crate::import::known::Known;
 use crate::import::salvage::Newline;
 use crate::record::Record;
 use crate::store::{ReadOptions, Session};
@@ -24,6 +25,16 @@ pub enum OriginalError {
         key: crate::key::SessionKey,
         /// The generation.
         generation: u64,
+    },
+    /// The session was read from rows of a database, or from an entry of a registry, which can not be given back.
+    #[error("session {key:?} generation {generation} was imported from rows of {}, which can not be given back", path.display())]
+    Rows {
+        /// Its key.
+        key: crate::key::SessionKey,
+        /// The generation.
+        generation: u64,
+        /// The file that it was in.
+        path: std::path::PathBuf,
     },
     /// The transcript is damaged: lines are lost.
     #[error("transcript is damaged at byte {} (record {})", gap.offset, gap.expected_seq)]
@@ -70,6 +81,15 @@ pub fn write_original(
     out: &mut impl Write,
 ) -> Result<Original, OriginalError> {
     let generation = generation.map_or_else(|| session.generation(), Ok)?;
+    let source = Known::source_of(session, generation)?;
+    if let Some(source) = source.filter(|source| source.rows.is_some()) {
+        return Err(OriginalError::Rows { key: session.key().clone(), generation, path: source.path.into() });
+    }
+    write_lines(session, generation, out)
+}
+
+/// Writes the lines of a source, also of one that was no file of lines.
+pub(crate) fn write_lines(session: &Session, generation: u64, out: &mut impl Write) -> Result<Original, OriginalError> {
     let mut plan = Plan::default();
     for_each(session, generation, 1, |record| {
         plan.note(&record)?;

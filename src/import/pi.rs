@@ -46,7 +46,7 @@ impl Shape for Pi {
     }
 }
 
-fn is_header(object: &Object<'_>) -> bool {
+pub(crate) fn is_header(object: &Object<'_>) -> bool {
     object.text("type").as_deref() == Some("session") && object.text("id").is_some() && object.has("timestamp")
 }
 
@@ -69,11 +69,11 @@ impl Fold for Entries {
             return meaning;
         }
         // Before version 2 entries had no ids and stood one behind the other.
-        let behind =
-            object.text("id").and_then(|id| self.tree.add(&id, object.text("parentId").as_deref(), entry.index));
+        let parent = object.text(if kind == "leaf" { "targetId" } else { "parentId" });
+        let behind = object.text("id").and_then(|id| self.tree.add(&id, parent.as_deref(), entry.index));
         let change = match &*kind {
             "session_info" => Some(Change::Title(object.text("name").unwrap_or_default().trim().to_owned())),
-            "compaction" => Some(Change::Compacted {
+            "compaction" | "reset" => Some(Change::Compacted {
                 summary: object.raw("summary").unwrap_or("null").to_owned(),
                 keep_from: self.keep_from(object),
             }),

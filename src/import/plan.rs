@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{
     End, KIND_END, KIND_ENTRY, KIND_RAW, KIND_REGISTRY, KIND_SOURCE, LineId, Raw, SOURCE, Source, end_id,
@@ -58,6 +59,8 @@ pub(crate) struct Told {
 pub(crate) struct Plan<'a> {
     shape: &'a dyn Shape,
     fold: Box<dyn Fold>,
+    /// What is known beside the source.
+    pub(crate) beside: &'a [Change],
     sink: &'a mut dyn Sink,
     known: Option<&'a Known>,
     /// Lines that the store has in another version.
@@ -82,7 +85,7 @@ impl<'a> Plan<'a> {
         let fold = shape.fold(path);
         let newline = known.map_or_else(Newline::default, |known| known.newline);
         let (path, entries, told) = (path.to_owned(), Vec::new(), Told::default());
-        Self { shape, fold, sink, known, changed, path, newline, entries, time, told }
+        Self { shape, fold, beside: &[], sink, known, changed, path, newline, entries, time, told }
     }
 
     /// Puts the record that says where all this is from.
@@ -136,36 +139,20 @@ impl<'a> Plan<'a> {
 
     /// Puts what holds at the end of the file.
     pub(crate) fn end(&mut self, end: &End) -> Result<(), Error> {
-        for change in self.facts() {
-            let (name, content) = self.fact(&change);
-            let mut id = format!("import:{name}:{:08x}", crc32fast::hash(content.as_bytes()));
-            if self.known.is_some_and(|known| known.seq(&id).is_some()) {
-                if self.known.is_some_and(|known| known.is_newest_fact(name, &id)) {
-                    continue;
-                }
-                // It was so before, and otherwise in between.
-                id = format!("{id}:{}:{}", end.lines, end.bytes);
+        let mut all = self.fold.end();
+        all.extend_from_slice(self.beside);
+        for (id, change) in facts::news(all, self.known, self.entries.len()) {
+            let is_release = change == Change::Released;
+            if let Some(at) = self.change(change, &id)?.filter(|_| is_release) {
+                // As long as that is not written, nothing is to be resumed.
+                self.sink.seq(at)?;
             }
-            self.change(change, &id)?;
         }
         let id = end_id(end);
         if self.known.is_none_or(|known| known.end != Some(*end)) {
             self.put(NewRecord::new(end)?.kind(KIND_END)?, &id, self.time)?;
         }
         Ok(())
-    }
-
-    /// Returns what holds at the end; what held at the end of the last import and does no more is taken back.
-    fn facts(&mut self) -> Vec<Change> {
-        let mut facts = self.fold.end();
-        let is_known = |name| self.known.is_some_and(|known| known.has_fact(name));
-        if is_known("title") && !facts.iter().any(|fact| matches!(fact, Change::Title(_))) {
-            facts.push(Change::Title(String::new()));
-        }
-        if is_known("compacted") && !facts.iter().any(|fact| matches!(fact, Change::Compacted { .. })) {
-            facts.push(Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(0) });
-        }
-        facts
     }
 
     /// Returns the name of a line, and whether the store has it.
@@ -203,7 +190,7 @@ impl<'a> Plan<'a> {
         };
         self.entries.push((at, at));
         for change in meaning.changes {
-            let (name, _) = self.fact(&change);
+            let (name, _) = facts::fact(&change, self.entries.len());
             if let Some(end) = self.change(change, &format!("{id}.{name}"))?
                 && let Some(entry) = self.entries.last_mut()
             {
@@ -211,26 +198,6 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the name of a change, and what tells it from others of that name.
-    fn fact(&self, change: &Change) -> (&'static str, String) {
-        match change {
-            Change::Title(title) => ("title", title.clone()),
-            Change::Labels(labels) => ("labels", labels.join("\n")),
-            Change::Suspended(reason) => ("suspended", reason.clone()),
-            Change::ResumePending(reason) => ("resume_pending", reason.clone()),
-            Change::Compacted { summary, keep_from } => {
-                let first = match keep_from {
-                    Keep::From(index) => *index,
-                    Keep::Nothing => self.entries.len(),
-                };
-                ("compacted", format!("{first} {summary}"))
-            }
-            Change::Rewound(Place::Start) => ("rewound", "start".to_owned()),
-            Change::Rewound(Place::Entry(index)) => ("rewound", index.to_string()),
-            Change::Registry(entry) => ("registry", entry.clone()),
-        }
     }
 
     /// Puts a change, if it is not there, and returns where it stands.
@@ -257,8 +224,10 @@ impl<'a> Plan<'a> {
             }
             Change::Suspended(reason) => Mark::Suspended { reason: cut(reason, TEXT_BYTES_MAX) },
             Change::ResumePending(reason) => Mark::ResumePending { reason: cut(reason, TEXT_BYTES_MAX) },
+            Change::Released => return Ok(NewRecord::mark(&Mark::Released)),
+            Change::ResumeCleared => return Ok(NewRecord::mark(&Mark::ResumeCleared)),
             Change::Rewound(place) => Mark::Rewound { to_seq: self.end_of(place)? },
-            Change::Registry(entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
+            Change::Registry(_, entry) => return Ok(NewRecord::json(&entry)?.kind(KIND_REGISTRY)?),
             Change::Compacted { summary, keep_from } => {
                 let keep_from = match keep_from {
                     Keep::From(index) => self.entries.get(index).map(|(at, _)| *at),

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::fs::PathError;
+use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{End, Source};
+use crate::import::inside::Rows;
 use crate::import::known::{Known, Likeness};
 use crate::import::lines::{Lines, SourceFile};
 use crate::import::original::OriginalError;
 use crate::import::plan::{Plan, Seq, Sink, Told};
 use crate::import::salvage::Newline;
-use crate::import::shape::Shape;
+use crate::import::shape::{Change, Shape};
 use crate::import::{ImportedSession, State, System, json};
 use crate::key::SessionKey;
 use crate::record::NewRecord;
@@ -33,6 +36,12 @@ pub(crate) struct Job<'a> {
     pub(crate) shape: &'a dyn Shape,
     pub(crate) key: SessionKey,
     pub(crate) line_bytes_max: usize,
+    /// What is known beside the source.
+    pub(crate) beside: Vec<Change>,
+    /// A registry names the source as the session of this key, and may name another one later.
+    pub(crate) is_registered: bool,
+    /// Which session of the file it is, if that holds several, and its rows.
+    pub(crate) inside: Option<(String, Option<Arc<dyn Rows>>)>,
 }
 
 /// Why a source was not imported.
@@ -67,7 +76,7 @@ impl Failure {
 impl Job<'_> {
     /// Imports the source, or says what an import would do.
     pub(crate) fn run(&self, store: Option<&Store>, dry_run: bool) -> Result<(ImportedSession, Told), Failure> {
-        let file = SourceFile::open(&self.resolved)?;
+        let (file, unread) = self.open()?;
         let session = store.map(|store| store.session(self.key.as_str())).transpose()?;
         let at = self.decide(session.as_ref(), &file)?;
         let nothing = BTreeSet::new();
@@ -100,6 +109,7 @@ impl Job<'_> {
             }
         };
         let mut told = read.told;
+        told.findings.extend(unread.map(|kind| Finding::new(&self.path, kind)));
         if matches!(at, At::Behind(..)) && known.is_some_and(|known| known.has_others) {
             told.findings.push(Finding::new(&self.path, FindingKind::WentOn));
         }
@@ -130,6 +140,17 @@ impl Job<'_> {
         Ok((imported, told))
     }
 
+    /// Opens the source, and says what of it can not be read.
+    pub(crate) fn open(&self) -> Result<(SourceFile, Option<FindingKind>), PathError> {
+        match &self.inside {
+            None => Ok((SourceFile::open(&self.resolved)?, None)),
+            Some((_, rows)) => {
+                let (lines, unread) = rows.as_ref().map(|rows| rows.read()).unwrap_or_default();
+                Ok((SourceFile::with_rows(&self.resolved, lines)?, unread))
+            }
+        }
+    }
+
     /// Reads the whole source into a sink.
     fn read(
         &self,
@@ -139,6 +160,7 @@ impl Job<'_> {
     ) -> Result<Read, Failure> {
         let time = Timestamp::from_unix_ms(file.modified_ms());
         let mut plan = Plan::new(self.shape, sink, have, &self.path, time);
+        plan.beside = &self.beside;
         let mut lines = Lines::new(file, self.line_bytes_max);
         let mut end = End { lines: 0, bytes: 0, newline: false };
         let mut newline = None;
@@ -161,7 +183,8 @@ impl Job<'_> {
     fn source(&self, newline: Newline) -> Source {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, path) = (self.system.name().to_owned(), self.path.to_string_lossy().into_owned());
-        Source { from, path, name, newline: newline.as_str().to_owned() }
+        let rows = self.inside.as_ref().map(|(name, _)| name.clone());
+        Source { from, path, name, newline: newline.as_str().to_owned(), rows }
     }
 
     /// Decides what is to be done, by what the store has of the key.
@@ -181,15 +204,22 @@ impl Job<'_> {
             }
         }
         let Some(known) = known else { return Err(Failure::Refused(FindingKind::KeyTaken)) };
+        if matches!(self.inside, Some((_, None))) && known.line_count() > 0 {
+            // All that the registry has is there, and more.
+            return Ok(At::Unchanged(known));
+        }
         let compared = self.compare(file, &known)?;
         let is_ours = self.is_source_of(&known);
+        let is_open = session.row()?.state != SessionState::Closed;
         if compared.is_complete {
-            return Ok(At::Unchanged(known));
+            // A session that went on without its source knows better than what stands beside that.
+            let goes_on = is_ours && is_open && known.generation == newest && !known.has_others;
+            let is_news = goes_on && !facts::are_told(&self.beside, &known);
+            return Ok(if is_news { At::Behind(known, compared.changed) } else { At::Unchanged(known) });
         }
         if known.generation < newest || !is_ours && (compared.is_rewritten || known.line_count() == 0) {
             return Err(Failure::Refused(FindingKind::KeyTaken));
         }
-        let is_open = session.row()?.state != SessionState::Closed;
         Ok(match (compared.is_rewritten, is_open) {
             (true, true) if known.has_others => return Err(Failure::Refused(FindingKind::Diverged)),
             (false, true) => At::Behind(known, compared.changed),
@@ -200,7 +230,10 @@ impl Job<'_> {
     fn is_source_of(&self, known: &Known) -> bool {
         known.source.as_ref().is_some_and(|source| {
             let path = PathBuf::from(&source.path);
-            path == self.path || path.canonicalize().is_ok_and(|path| path == self.resolved)
+            let resolved = path.canonicalize();
+            // The registry may have given the key to another file since.
+            let is_registered = || self.is_registered && source.from == self.system.name();
+            path == self.path || resolved.is_ok_and(|path| path == self.resolved) || is_registered()
         })
     }
 

@@ -200,3 +200,27 @@ fn of_claude_code() {
     let lines: Vec<&str> = source.split_inclusive('\n').skip(1).collect();
     check(System::ClaudeCode, name, lines.concat().as_bytes());
 }
+
+#[test]
+fn of_codex() {
+    let name = "rollout-2026-04-20T16-44-37-019b0000-0000-7000-8000-000000000001.jsonl";
+    let source = String::from_utf8(fixture(&format!("codex/{name}"))).unwrap();
+    // From the first message of the user on its second line on; without the last, which leaves nothing to see.
+    let lines: Vec<&str> =
+        source.split_inclusive('\n').skip(1).filter(|line| !line.contains("\"compacted\"")).collect();
+    check(System::Codex, name, lines.concat().as_bytes());
+}
+
+#[test]
+fn of_openclaw() {
+    let name = "0a6ed333-9514-4a65-a748-85a4d0785b7b.jsonl";
+    let source = String::from_utf8(fixture(&format!("openclaw/{name}"))).unwrap();
+    let lines: Vec<&str> = source.split_inclusive('\n').filter(|line| !line.contains("\"model_change\"")).collect();
+    check(System::Openclaw, name, lines.concat().as_bytes());
+}
+
+#[test]
+fn of_hermes() {
+    let name = "20260319_052206_eee156a5.jsonl";
+    check(System::Hermes, name, &fixture(&format!("hermes/{name}")));
+}

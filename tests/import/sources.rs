@@ -14,7 +14,15 @@ fn each_file_is_taken_for_what_it_looks_like() {
     found.sort();
     let agent = "claude-code:123e4567-e89b-12d3-a456-426614174000";
     let expected = [
+        (System::Openclaw, "agent:main:main"),
+        (System::Openclaw, "agent:main:telegram:group:-100123:topic:77"),
+        (System::Openclaw, "cron:nightly"),
         (System::Pi, "pi:01a200bc-f0d9-7460-96d6-036c2428b0ad"),
+        (System::Codex, "codex:019b0000-0000-7000-8000-000000000001"),
+        (System::Codex, "codex:019c0000-0000-7000-8000-000000000002"),
+        (System::Hermes, "agent:main:discord:group:987:t1"),
+        (System::Hermes, "agent:main:telegram:dm:123456789"),
+        (System::Hermes, "hermes:20260319_052206_eee156a5"),
         (System::Nanobot, "discord:guild:123/thread:456"),
         (System::Nanobot, "telegram:8281248569"),
         (System::Nanobot, "websocket:123e4567-e89b-12d3-a456-426614174000"),
@@ -147,4 +155,19 @@ fn a_comparison_finds_every_byte_that_is_not_there() {
     assert_eq!(found(), [("missing", length, 5)]);
     fs::write(&path, &chat[..chat.len() - 1]).unwrap();
     assert_eq!(found(), [("differs", length - 1, 0)]);
+}
+
+#[test]
+fn a_long_first_line_is_looked_at() {
+    let bench = Bench::new();
+    let name = "0a6ed333-9514-4a65-a748-85a4d0785b7b.jsonl";
+    let entry = format!(
+        "{{\"type\":\"user\",\"uuid\":\"u\",\"parentUuid\":null,\"sessionId\":\"s\",\"message\":{{\"content\":\"{}\"}}}}\n",
+        "x".repeat(3 << 20)
+    );
+    bench.write(name, entry.as_bytes());
+    assert_eq!(
+        only(&bench.import(&ImportOptions::new())).0,
+        format!("claude-code:{}", name.trim_end_matches(".jsonl"))
+    );
 }

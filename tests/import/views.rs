@@ -70,6 +70,16 @@ fn pi() {
 }
 
 #[test]
+fn codex() {
+    check(sesslog::import::System::Codex, 15);
+}
+
+#[test]
+fn openclaw() {
+    check(sesslog::import::System::Openclaw, 8);
+}
+
+#[test]
 fn nanobot() {
     check(sesslog::import::System::Nanobot, 20);
 }

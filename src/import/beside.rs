@@ -1,0 +1,96 @@
+//! Files that are about sessions and hold none: the registries of gateways, and names of threads. Each is read once in a run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::fs::PathError;
+use crate::import::json::{Object, compact};
+use crate::import::lines::SourceFile;
+
+/// What was read of such files, by path. One that is not there is read as an empty text.
+#[derive(Debug)]
+pub(crate) struct Beside<T>(Mutex<HashMap<PathBuf, Arc<T>>>);
+
+impl<T> Default for Beside<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Beside<T> {
+    /// Returns what `read` makes of the text of a file, its invalid UTF-8 replaced.
+    pub(crate) fn get(&self, path: &Path, read: impl FnOnce(&str) -> T) -> Arc<T> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        known.unwrap_or_else(|| {
+            let text = text_of(path).unwrap_or_default();
+            let made = Arc::new(read(&text));
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(path.to_owned()).or_insert(made))
+        })
+    }
+}
+
+/// Reads a whole file as text.
+pub(crate) fn text_of(path: &Path) -> Result<String, PathError> {
+    let file = SourceFile::open(path)?;
+    let bytes = file.first(usize::try_from(file.length_bytes()).unwrap_or(usize::MAX))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A registry of sessions: an object with an entry for each key, in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    /// Keys and JSON objects.
+    pub(crate) entries: Vec<(String, String)>,
+    /// The places of the entries that go by a name.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Why nothing could be read of it.
+    pub(crate) broken: Option<String>,
+}
+
+impl Registry {
+    /// Reads a registry; `name` says what an entry goes by, and what has none is no entry. What begins with an underscore is no
+    /// key.
+    pub(crate) fn parse(text: &str, name: impl Fn(&Object<'_>) -> Option<String>) -> Self {
+        match serde_json::from_str::<Object<'_>>(text.trim_start_matches('\u{feff}')) {
+            Ok(object) => {
+                let entries = object.fields().filter(|(key, _)| !key.starts_with('_'));
+                Self::of_entries(entries.map(|(key, entry)| (key.to_owned(), entry.to_owned())), name)
+            }
+            Err(error) => Self { broken: Some(error.to_string()), ..Self::default() },
+        }
+    }
+
+    /// Makes a registry of entries with their keys.
+    pub(crate) fn of_entries(
+        entries: impl IntoIterator<Item = (String, String)>,
+        name: impl Fn(&Object<'_>) -> Option<String>,
+    ) -> Self {
+        let mut registry = Self::default();
+        for (key, entry) in entries {
+            if let Some(name) = Object::parse(&entry).as_ref().and_then(&name) {
+                registry.by_name.entry(name).or_default().push(registry.entries.len());
+                registry.entries.push((key, compact(&entry)));
+            }
+        }
+        registry
+    }
+
+    /// Returns the entries that go by a name.
+    pub(crate) fn of(&self, name: &str) -> impl Iterator<Item = &(String, String)> {
+        self.by_name.get(name).into_iter().flatten().filter_map(|at| self.entries.get(*at))
+    }
+
+    /// Returns what is kept of the entries that go by a name: the entry, or an object of them by their keys.
+    pub(crate) fn kept(&self, name: &str) -> Option<String> {
+        let mut entries = self.of(name);
+        let (_, first) = entries.next()?;
+        let others: Vec<_> = entries.collect();
+        if others.is_empty() {
+            return Some(first.clone());
+        }
+        let all = self.of(name).map(|(key, entry)| format!("{}:{entry}", serde_json::Value::from(key.as_str())));
+        Some(format!("{{{}}}", all.collect::<Vec<_>>().join(",")))
+    }
+}

@@ -1,0 +1,177 @@
+//! openclaw: transcripts as pi has them, beside a registry `sessions.json` that gives each the key of its session.
+//!
+//! Beyond pi's entries there are `leaf`, which sets where the conversation goes on, and `reset`, which leaves out what was before.
+//! `<id>.jsonl.reset.<time>` and `.deleted.<time>` are what was left of sessions, and are imported; backups, checkpoints of
+//! compactions, trajectories and locks hold nothing that the transcripts do not.
+
+use std::path::Path;
+
+use crate::import::beside::{Beside, Registry};
+use crate::import::finding::FindingKind;
+use crate::import::inside::Inside;
+use crate::import::json::Object;
+use crate::import::pi::{Entries, Pi, is_header};
+use crate::import::shape::{Change, Fold, Peek, Shape, Verdict};
+
+const REGISTRY: &str = "sessions.json";
+/// The ends of names of what a session left when it was reset or deleted.
+const ARCHIVES: [&str; 2] = [".jsonl.reset.", ".jsonl.deleted."];
+
+#[derive(Default)]
+pub(crate) struct Openclaw {
+    registries: Beside<Registry>,
+}
+
+impl Shape for Openclaw {
+    fn wants(&self, name: &str) -> bool {
+        let is_transcript = Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
+        is_transcript || name == REGISTRY || is_archive(name)
+    }
+
+    fn judge(&self, peek: &Peek<'_>) -> Verdict {
+        let name = peek.name();
+        if name == REGISTRY {
+            let has_entries = !self.registry(peek.path).entries.is_empty();
+            return if has_entries { Verdict::Companion } else { Verdict::Unknown };
+        }
+        if is_copy(&name) {
+            return Verdict::Companion;
+        }
+        // Else it is pi's.
+        let registry = self.registry(peek.path);
+        let is_at_home = || !registry.entries.is_empty() || is_in_agents(peek.path) || is_archive(&name);
+        match self.accept(peek) {
+            Verdict::Session if is_at_home() || peek.any(is_signed) => Verdict::Session,
+            Verdict::Unknown if registered(&registry, &name).is_some() => Verdict::Session,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    fn accept(&self, peek: &Peek<'_>) -> Verdict {
+        let name = peek.name();
+        if name == REGISTRY || is_copy(&name) {
+            return Verdict::Companion;
+        }
+        if peek.any(|object| is_header(object) || self.is_entry(object)) { Verdict::Session } else { Verdict::Unknown }
+    }
+
+    fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {
+        let name = peek.name();
+        let registry = self.registry(peek.path);
+        if let Some((key, _)) = registered(&registry, &name).and_then(|name| registry.of(&name).next()) {
+            return ("", key.clone());
+        }
+        // Transcripts of a session's topics, and what it left, have its id in their headers, too.
+        let stem = name.strip_suffix(".jsonl").unwrap_or(&name).replacen(".jsonl.", ".", 1);
+        if stem.contains("-topic-") || is_archive(&name) {
+            return ("openclaw:", stem);
+        }
+        let header = peek.find_map(|object| Some(object.text("id")?.into_owned()).filter(|_| is_header(object)));
+        ("openclaw:", header.unwrap_or(stem))
+    }
+
+    fn is_entry(&self, object: &Object<'_>) -> bool {
+        let is_own = object.text("type").is_some_and(|name| matches!(&*name, "leaf" | "reset"));
+        is_own && object.has("parentId") && object.has("timestamp") || Pi.is_entry(object)
+    }
+
+    fn facts(&self, path: &Path, _name: &str) -> Vec<Change> {
+        let registry = self.registry(path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let kept = registered(&registry, &name).and_then(|name| Some((registry.kept(&name)?, name)));
+        kept.map(|(kept, name)| facts(&registry, &name, kept)).unwrap_or_default()
+    }
+
+    fn inside(&self, path: &Path) -> Result<Vec<Inside>, FindingKind> {
+        if path.file_name().is_none_or(|name| name != REGISTRY) {
+            return Ok(Vec::new());
+        }
+        let registry = self.registry(path);
+        if let Some(reason) = registry.broken.clone() {
+            return Err(FindingKind::BadRegistry { reason });
+        }
+        let entries = registry.entries.iter().filter_map(|(key, entry)| {
+            let name = name_of(&Object::parse(entry)?)?;
+            let beside = facts(&registry, &name, entry.clone());
+            Some(Inside { prefix: "", name: key.clone(), beside, rows: None })
+        });
+        Ok(entries.collect())
+    }
+
+    fn fold(&self, _path: &Path) -> Box<dyn Fold> {
+        Box::new(Entries::default())
+    }
+}
+
+impl Openclaw {
+    /// Returns the registry in a file's folder.
+    fn registry(&self, path: &Path) -> std::sync::Arc<Registry> {
+        self.registries.get(&path.with_file_name(REGISTRY), |text| Registry::parse(text, name_of))
+    }
+}
+
+/// Returns the name of the transcript of an entry.
+fn name_of(entry: &Object<'_>) -> Option<String> {
+    let id = entry.text("sessionId")?;
+    let file = entry.text("sessionFile");
+    let name = file.as_deref().and_then(|file| file.rsplit(['/', '\\']).next()).filter(|name| !name.is_empty());
+    Some(name.map_or_else(|| format!("{id}.jsonl"), str::to_owned))
+}
+
+/// Returns the name by which the registry has a transcript: the files of topics are not always told.
+fn registered(registry: &Registry, name: &str) -> Option<String> {
+    if registry.of(name).next().is_some() {
+        return Some(name.to_owned());
+    }
+    let session = format!("{}.jsonl", name.strip_suffix(".jsonl")?.split_once("-topic-")?.0);
+    let is_topic = registry.of(&session).any(|(key, _)| key.contains(":topic:"));
+    is_topic.then_some(session)
+}
+
+fn is_archive(name: &str) -> bool {
+    ARCHIVES
+        .iter()
+        .any(|end| name.split_once(end).is_some_and(|(_, time)| time.starts_with(|c: char| c.is_ascii_digit())))
+}
+
+/// Says whether a file beside the transcripts only repeats what they hold.
+fn is_copy(name: &str) -> bool {
+    let checkpoint = name.strip_suffix(".jsonl").and_then(|stem| stem.rsplit_once(".checkpoint."));
+    name.ends_with(".trajectory.jsonl") || checkpoint.is_some_and(|(_, id)| id.len() == 36)
+}
+
+/// Says whether a file is in `agents/<agent>/sessions/`.
+fn is_in_agents(path: &Path) -> bool {
+    let mut above = path.ancestors().skip(1).map(|folder| folder.file_name().unwrap_or_default());
+    above.next().is_some_and(|name| name == "sessions") && above.nth(1).is_some_and(|name| name == "agents")
+}
+
+/// Says whether an entry is one that pi does not write.
+fn is_signed(object: &Object<'_>) -> bool {
+    let is_own = |message: Object<'_>| message.text("provider").as_deref() == Some("openclaw");
+    let in_home = object.text("cwd").is_some_and(|folder| folder.contains(".openclaw"));
+    in_home
+        || object.text("type").is_some_and(|name| matches!(&*name, "leaf" | "reset"))
+        || object.text("customType").is_some_and(|name| name.starts_with("openclaw"))
+        || object.object("message").is_some_and(is_own)
+}
+
+/// Returns what the registry knows of a transcript.
+fn facts(registry: &Registry, name: &str, kept: String) -> Vec<Change> {
+    let Some(entry) = registry.of(name).next().and_then(|(_, entry)| Object::parse(entry)) else { return Vec::new() };
+    let text =
+        |entry: &Object<'_>, name| entry.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let title = ["label", "displayName", "subject"].iter().find_map(|name| text(&entry, name));
+    let title = title.or_else(|| text(&entry.object("origin")?, "label"));
+    let labels = [("archivedAt", "archived"), ("pinnedAt", "pinned")];
+    let labels =
+        labels.iter().filter(|(field, _)| entry.integer(field).is_some()).map(|(_, label)| (*label).to_owned());
+    let labels: Vec<String> = labels.collect();
+    // What was running as the gateway went down is taken up again by the next.
+    let is_pending = entry.text("status").as_deref() == Some("running") && entry.is_true("abortedLastRun");
+    let mut facts = vec![Change::Registry("registry", kept)];
+    facts.extend(title.map(Change::Title));
+    facts.extend((!labels.is_empty()).then_some(Change::Labels(labels)));
+    facts.extend(is_pending.then(|| Change::ResumePending("the gateway went down while it ran".to_owned())));
+    facts
+}
