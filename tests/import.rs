@@ -13,6 +13,9 @@ mod codex;
 mod crash;
 #[path = "import/damage.rs"]
 mod damage;
+#[cfg(feature = "import-sqlite")]
+#[path = "import/database.rs"]
+mod database;
 #[path = "import/hermes.rs"]
 mod hermes;
 #[path = "import/openclaw.rs"]
