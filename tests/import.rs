@@ -20,6 +20,9 @@ mod database;
 mod hermes;
 #[path = "import/openclaw.rs"]
 mod openclaw;
+#[cfg(feature = "import-sqlite")]
+#[path = "import/openclaw_database.rs"]
+mod openclaw_database;
 #[path = "import/sources.rs"]
 mod sources;
 #[path = "import/views.rs"]

@@ -145,7 +145,7 @@ impl Hermes {
     #[cfg(not(feature = "import-sqlite"))]
     #[allow(clippy::unused_self, reason = "with the feature it is used")]
     fn database(&self, _path: &Path) -> Result<Vec<Inside>, FindingKind> {
-        Err(FindingKind::Database { reason: "this build can not read databases (feature import-sqlite)".to_owned() })
+        Err(FindingKind::no_databases())
     }
 }
 
