@@ -17,7 +17,7 @@ impl Shape for Jsonl {
     }
 
     fn judge(&self, peek: &Peek<'_>) -> Verdict {
-        if peek.any(|_| true) { Verdict::Session } else { Verdict::Unknown }
+        if peek.has_sound_object() { Verdict::Session } else { Verdict::Unknown }
     }
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {

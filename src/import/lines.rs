@@ -233,6 +233,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_changes_is_seen_to() {
+        use std::io::Write as _;
+        let source = || {
+            let mut source = tempfile::NamedTempFile::new().unwrap();
+            source.write_all(b"1\n").unwrap();
+            source
+        };
+        let mut grown = source();
+        let file = SourceFile::open(grown.path()).unwrap();
+        assert!(!file.has_changed().unwrap());
+        let mut lines = Lines::new(&file, 100);
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"1\n");
+        grown.write_all(b"2\n").unwrap();
+        // What it gains while it is read is read.
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"2\n");
+        assert!(lines.next().unwrap().is_none() && file.has_changed().unwrap());
+
+        let gone = source();
+        let file = SourceFile::open(gone.path()).unwrap();
+        gone.close().unwrap();
+        assert!(file.has_changed().unwrap());
+        let (replaced, by) = (source(), source());
+        let file = SourceFile::open(replaced.path()).unwrap();
+        by.persist(replaced.path()).unwrap();
+        assert!(file.has_changed().unwrap());
+    }
+
+    #[test]
     fn lines_longer_than_a_read_are_whole() {
         let line = [&vec![b'y'; 3 * READ_BYTES][..], b"\n"].concat();
         let (lines, all) = given(&line.repeat(3), 1 << 20);

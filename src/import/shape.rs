@@ -10,25 +10,40 @@ use crate::import::lines::SourceFile;
 use crate::import::salvage::{Kept, Newline, keep};
 use crate::timestamp::Timestamp;
 
-/// How much of a file is looked at to tell whose it is.
+/// How much of a file is looked at to tell whose it is, if it holds a line; and how much at most.
 const FIRST_BYTES: usize = 64 << 10;
+const FIRST_BYTES_MAX: usize = 64 << 20;
+/// What tells a kind of file that has no lines.
+const BEGINNING_BYTES: usize = 64;
 
 /// The beginning of a file, to tell whose it is.
 #[derive(Debug)]
 pub(crate) struct Peek<'a> {
     /// Where it is.
     pub(crate) path: &'a Path,
+    /// Whole lines.
     first: Vec<u8>,
+    beginning: Vec<u8>,
 }
 
 impl<'a> Peek<'a> {
     pub(crate) fn of(path: &'a Path, file: &SourceFile) -> Result<Self, crate::fs::PathError> {
         let mut first = file.first(FIRST_BYTES)?;
+        let beginning = first.get(..BEGINNING_BYTES).unwrap_or(&first).to_vec();
+        let is_whole = |first: &[u8]| u64::try_from(first.len()) == Ok(file.length_bytes());
         // Cut off in the middle, a line says nothing.
-        if u64::try_from(first.len()) != Ok(file.length_bytes()) {
-            first.truncate(memchr::memrchr(b'\n', &first).unwrap_or(0));
+        while !is_whole(&first) {
+            if let Some(end) = memchr::memrchr(b'\n', &first) {
+                first.truncate(end);
+                break;
+            }
+            if first.len() >= FIRST_BYTES_MAX || !begins_as_record(&beginning) {
+                first.clear();
+                break;
+            }
+            first = file.first(first.len().saturating_mul(16))?;
         }
-        Ok(Self { path, first })
+        Ok(Self { path, first, beginning })
     }
 
     /// Returns the file's name; what is not UTF-8 in it is replaced.
@@ -57,18 +72,34 @@ impl<'a> Peek<'a> {
 
     /// Says whether it is a database of `SQLite`.
     pub(crate) fn is_sqlite(&self) -> bool {
-        self.first.starts_with(b"SQLite format 3\0")
+        self.beginning.starts_with(b"SQLite format 3\0")
     }
 
     /// Says whether the file may be what is left of one that held records: it is empty, or something in it begins like one.
     pub(crate) fn may_be_damaged(&self) -> bool {
-        let is_blank = self.first.iter().all(|byte| *byte <= b' ');
-        is_blank || memchr::memmem::find(&self.first, b"{\"").is_some()
+        let looked = if self.first.is_empty() { &self.beginning } else { &self.first };
+        looked.iter().all(|byte| *byte <= b' ') || memchr::memmem::find(looked, b"{\"").is_some()
+    }
+
+    /// Says whether all that was looked at is the beginning of one line, which may be a record.
+    pub(crate) fn is_one_long_line(&self) -> bool {
+        self.first.is_empty() && begins_as_record(&self.beginning)
+    }
+
+    /// Says whether one of the first lines is an object, undamaged.
+    pub(crate) fn has_sound_object(&self) -> bool {
+        let is_object = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| Object::parse(line).is_some());
+        self.first.split_inclusive(|byte| *byte == b'\n').any(is_object)
     }
 
     pub(crate) fn any(&self, mut is_one: impl FnMut(&Object<'_>) -> bool) -> bool {
         self.find_map(|object| is_one(object).then_some(())).is_some()
     }
+}
+
+fn begins_as_record(beginning: &[u8]) -> bool {
+    let beginning = beginning.strip_prefix("\u{feff}".as_bytes()).unwrap_or(beginning);
+    beginning.trim_ascii_start().starts_with(b"{")
 }
 
 /// Whose file it is.

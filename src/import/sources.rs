@@ -180,6 +180,8 @@ fn look(shapes: &Shapes, file: &File, from: Option<System>, neighbour: Option<Sy
                 _ => return Err(FindingKind::NotAHistory),
             }
         }
+        // Records of whatever system, all of them on damaged lines.
+        (None, None) if peek.any(|_| true) || peek.is_one_long_line() => (System::Jsonl, Verdict::Session),
         _ => return Err(FindingKind::NotAHistory),
     };
     let shape = shapes.of(system).ok_or(FindingKind::NotAHistory)?;

@@ -156,3 +156,18 @@ fn a_comparison_finds_every_byte_that_is_not_there() {
     fs::write(&path, &chat[..chat.len() - 1]).unwrap();
     assert_eq!(found(), [("differs", length - 1, 0)]);
 }
+
+#[test]
+fn a_long_first_line_is_looked_at() {
+    let bench = Bench::new();
+    let name = "0a6ed333-9514-4a65-a748-85a4d0785b7b.jsonl";
+    let entry = format!(
+        "{{\"type\":\"user\",\"uuid\":\"u\",\"parentUuid\":null,\"sessionId\":\"s\",\"message\":{{\"content\":\"{}\"}}}}\n",
+        "x".repeat(3 << 20)
+    );
+    bench.write(name, entry.as_bytes());
+    assert_eq!(
+        only(&bench.import(&ImportOptions::new())).0,
+        format!("claude-code:{}", name.trim_end_matches(".jsonl"))
+    );
+}
