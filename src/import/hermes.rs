@@ -172,8 +172,9 @@ fn is_id(text: &str) -> bool {
 /// Messages, as lines of a transcript or rows of the database.
 #[derive(Debug, Default)]
 struct Messages {
-    /// Rows were seen that are summed up, and none that is active.
-    is_compacted: bool,
+    /// Where what is summed up ends.
+    behind_compacted: Option<usize>,
+    has_active: bool,
 }
 
 impl Fold for Messages {
@@ -182,17 +183,19 @@ impl Fold for Messages {
         if is_session(object) {
             return Meaning::new(object.raw("started_at").and_then(time_of), false);
         }
-        let time = object.raw("timestamp").and_then(time_of);
         let is_of_model = object.text("role").is_some_and(|role| role != "session_meta");
-        let is_compacted = object.integer("compacted").is_some_and(|is| is != 0);
         let is_active = object.integer("active").is_none_or(|is| is != 0);
-        let meaning = Meaning::new(time, is_of_model && (is_active || is_compacted));
-        if !is_active {
-            self.is_compacted |= is_compacted;
-            return meaning;
+        // Behind a row that was taken back into use nothing can be left out but by its kind.
+        let is_compacted = !self.has_active && !is_active && object.integer("compacted").is_some_and(|is| is != 0);
+        self.has_active |= is_active;
+        if is_compacted {
+            self.behind_compacted = Some(entry.index.saturating_add(1));
         }
-        let is_first = std::mem::take(&mut self.is_compacted);
-        let summed_up = Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(entry.index) };
-        meaning.change(is_first.then_some(summed_up))
+        Meaning::new(object.raw("timestamp").and_then(time_of), is_of_model && (is_active || is_compacted))
+    }
+
+    fn end(&mut self) -> Vec<Change> {
+        let compacted = |at| Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(at) };
+        self.behind_compacted.map(compacted).into_iter().collect()
     }
 }
