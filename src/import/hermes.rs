@@ -2,7 +2,8 @@
 //! session, and the routing in `sessions.json`.
 //!
 //! The view is that of `get_messages_as_conversation` (`hermes_state.py` of 0.19.0), without the repairs that it makes to what it
-//! read: rows that are active are shown. Rows that were compacted stay messages, before the first that is active.
+//! read: rows that are active are shown. Rows that were compacted stay messages, before the first that is active. What else the
+//! database has, of costs, searches and the gateway's own work, is not of a session's history and is not imported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -109,7 +110,8 @@ impl Hermes {
             entries.filter(|(_, entry)| Object::parse(entry).as_ref().and_then(id_of).is_some_and(|id| is_wanted(&id)));
         let inside = |(key, entry): &(String, String)| {
             let beside = self.known_of(path, key, entry);
-            Inside { prefix: "", name: key.clone(), beside, rows: None }
+            let time = Object::parse(entry).and_then(|entry| time_of(entry.raw("updated_at")?));
+            Inside { prefix: "", name: key.clone(), time, beside, rows: None }
         };
         entries.map(inside).collect()
     }

@@ -70,7 +70,7 @@ impl Hermes {
             let is_archived = session.integer("archived").unwrap_or(0) != 0;
             beside.extend(is_archived.then(|| Change::Labels(vec!["archived".to_owned()])));
             let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-            inside.push(Inside { prefix, name, beside: only_first(beside), rows: Some(rows) });
+            inside.push(Inside { prefix, name, time: None, beside: only_first(beside), rows: Some(rows) });
             ids.insert(id);
         }
         let orphans = "SELECT DISTINCT session_id FROM messages WHERE session_id NOT IN (SELECT id FROM sessions)";
@@ -80,7 +80,7 @@ impl Hermes {
                 continue;
             };
             let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-            inside.push(Inside { prefix: "hermes:", name: id, beside: Vec::new(), rows: Some(rows) });
+            inside.push(Inside { prefix: "hermes:", name: id, time: None, beside: Vec::new(), rows: Some(rows) });
         }
         inside.extend(self.only_registered(path, &routing, |id| !ids.contains(id)));
         match failed {

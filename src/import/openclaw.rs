@@ -13,6 +13,7 @@ use crate::import::json::Object;
 use crate::import::pi::{Entries, Pi, is_header};
 use crate::import::shape::{Change, Entry, Fold, Meaning, Peek, Shape, Verdict};
 use crate::import::times::time_of;
+use crate::timestamp::Timestamp;
 
 const REGISTRY: &str = "sessions.json";
 /// A column behind those of an event that is compressed: its text.
@@ -96,11 +97,9 @@ impl Shape for Openclaw {
             return Err(FindingKind::BadRegistry { reason });
         }
         let entries = registry.entries.iter();
-        let inside = |(key, entry): &(String, String)| Inside {
-            prefix: "",
-            name: key.clone(),
-            beside: facts(entry),
-            rows: None,
+        let inside = |(key, entry): &(String, String)| {
+            let (name, time) = (key.clone(), time_of_entry(entry));
+            Inside { prefix: "", name, time, beside: facts(entry), rows: None }
         };
         Ok(entries.map(inside).collect())
     }
@@ -201,6 +200,11 @@ fn is_signed(object: &Object<'_>) -> bool {
         || object.text("type").is_some_and(|name| matches!(&*name, "leaf" | "reset"))
         || object.text("customType").is_some_and(|name| name.starts_with("openclaw"))
         || object.object("message").is_some_and(is_own)
+}
+
+/// Returns when an entry of the registry was changed.
+pub(crate) fn time_of_entry(entry: &str) -> Option<Timestamp> {
+    Object::parse(entry)?.raw("updatedAt").and_then(time_of)
 }
 
 /// Returns what an entry of the registry says.

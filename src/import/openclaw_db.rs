@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::import::finding::FindingKind;
 use crate::import::inside::{Inside, Rows};
 use crate::import::json::Object;
-use crate::import::openclaw::{EVENT_TEXT, facts};
+use crate::import::openclaw::{EVENT_TEXT, facts, time_of_entry};
 use crate::import::sqlite::{Database, has_table, rows};
 
 /// What an event may amount to when it is not compressed any more.
@@ -48,13 +48,21 @@ pub(crate) fn database(path: &Path) -> Result<Vec<Inside>, FindingKind> {
         let events = Events { database: Arc::clone(&database), id: id.clone(), has_archives };
         let rows: Option<Arc<dyn Rows>> = Some(Arc::new(events));
         inside.push(match current.get(id.as_str()) {
-            Some((key, entry)) => Inside { prefix: "", name: (*key).to_owned(), beside: facts(entry), rows },
-            None => Inside { prefix: "openclaw:", name: id.clone(), beside: Vec::new(), rows },
+            Some((key, entry)) => {
+                Inside { prefix: "", name: (*key).to_owned(), time: time_of_entry(entry), beside: facts(entry), rows }
+            }
+            None => Inside { prefix: "openclaw:", name: id.clone(), time: None, beside: Vec::new(), rows },
         });
     }
     let ids: HashSet<&String> = ids.iter().collect();
     for (_, key, entry) in nodes.iter().filter(|(id, ..)| !ids.contains(id)) {
-        inside.push(Inside { prefix: "", name: key.clone(), beside: facts(entry), rows: None });
+        inside.push(Inside {
+            prefix: "",
+            name: key.clone(),
+            time: time_of_entry(entry),
+            beside: facts(entry),
+            rows: None,
+        });
     }
     match failed.or(failed_too) {
         Some(error) if inside.is_empty() => Err(bad(error)),
