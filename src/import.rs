@@ -50,6 +50,8 @@ mod hermes_db;
 mod jsonl;
 mod nanobot;
 mod openclaw;
+#[cfg(feature = "import-sqlite")]
+mod openclaw_db;
 mod pi;
 
 use std::path::PathBuf;

@@ -13,10 +13,16 @@ mod codex;
 mod crash;
 #[path = "import/damage.rs"]
 mod damage;
+#[cfg(feature = "import-sqlite")]
+#[path = "import/database.rs"]
+mod database;
 #[path = "import/hermes.rs"]
 mod hermes;
 #[path = "import/openclaw.rs"]
 mod openclaw;
+#[cfg(feature = "import-sqlite")]
+#[path = "import/openclaw_database.rs"]
+mod openclaw_database;
 #[path = "import/sources.rs"]
 mod sources;
 #[path = "import/views.rs"]

@@ -81,16 +81,4 @@ impl Registry {
     pub(crate) fn of(&self, name: &str) -> impl Iterator<Item = &(String, String)> {
         self.by_name.get(name).into_iter().flatten().filter_map(|at| self.entries.get(*at))
     }
-
-    /// Returns what is kept of the entries that go by a name: the entry, or an object of them by their keys.
-    pub(crate) fn kept(&self, name: &str) -> Option<String> {
-        let mut entries = self.of(name);
-        let (_, first) = entries.next()?;
-        let others: Vec<_> = entries.collect();
-        if others.is_empty() {
-            return Some(first.clone());
-        }
-        let all = self.of(name).map(|(key, entry)| format!("{}:{entry}", serde_json::Value::from(key.as_str())));
-        Some(format!("{{{}}}", all.collect::<Vec<_>>().join(",")))
-    }
 }

@@ -110,6 +110,16 @@ impl FindingKind {
         }
     }
 
+    #[cfg(not(feature = "import-sqlite"))]
+    pub(crate) fn no_databases() -> Self {
+        Self::Database { reason: "this build can not read databases (feature import-sqlite)".to_owned() }
+    }
+
+    #[cfg(feature = "import-sqlite")]
+    pub(crate) fn of_database(error: &rusqlite::Error) -> Self {
+        Self::Database { reason: error.to_string() }
+    }
+
     /// Says whether all that was read is in the store all the same.
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::KeptRaw { .. } | Self::Changed | Self::KeyReplaced(_) | Self::WentOn | Self::NoMark(_))

@@ -2,7 +2,8 @@
 //! session, and the routing in `sessions.json`.
 //!
 //! The view is that of `get_messages_as_conversation` (`hermes_state.py` of 0.19.0), without the repairs that it makes to what it
-//! read: rows that are active are shown. Rows that were compacted stay messages, before the first that is active.
+//! read: rows that are active are shown. Rows that were compacted stay messages, before the first that is active. What else the
+//! database has, of costs, searches and the gateway's own work, is not of a session's history and is not imported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -109,7 +110,8 @@ impl Hermes {
             entries.filter(|(_, entry)| Object::parse(entry).as_ref().and_then(id_of).is_some_and(|id| is_wanted(&id)));
         let inside = |(key, entry): &(String, String)| {
             let beside = self.known_of(path, key, entry);
-            Inside { prefix: "", name: key.clone(), beside, rows: None }
+            let time = Object::parse(entry).and_then(|entry| time_of(entry.raw("updated_at")?));
+            Inside { prefix: "", name: key.clone(), time, beside, rows: None }
         };
         entries.map(inside).collect()
     }
@@ -145,7 +147,7 @@ impl Hermes {
     #[cfg(not(feature = "import-sqlite"))]
     #[allow(clippy::unused_self, reason = "with the feature it is used")]
     fn database(&self, _path: &Path) -> Result<Vec<Inside>, FindingKind> {
-        Err(FindingKind::Database { reason: "this build can not read databases (feature import-sqlite)".to_owned() })
+        Err(FindingKind::no_databases())
     }
 }
 
@@ -172,8 +174,9 @@ fn is_id(text: &str) -> bool {
 /// Messages, as lines of a transcript or rows of the database.
 #[derive(Debug, Default)]
 struct Messages {
-    /// Rows were seen that are summed up, and none that is active.
-    is_compacted: bool,
+    /// Where what is summed up ends.
+    behind_compacted: Option<usize>,
+    has_active: bool,
 }
 
 impl Fold for Messages {
@@ -182,17 +185,19 @@ impl Fold for Messages {
         if is_session(object) {
             return Meaning::new(object.raw("started_at").and_then(time_of), false);
         }
-        let time = object.raw("timestamp").and_then(time_of);
         let is_of_model = object.text("role").is_some_and(|role| role != "session_meta");
-        let is_compacted = object.integer("compacted").is_some_and(|is| is != 0);
         let is_active = object.integer("active").is_none_or(|is| is != 0);
-        let meaning = Meaning::new(time, is_of_model && (is_active || is_compacted));
-        if !is_active {
-            self.is_compacted |= is_compacted;
-            return meaning;
+        // Behind a row that was taken back into use nothing can be left out but by its kind.
+        let is_compacted = !self.has_active && !is_active && object.integer("compacted").is_some_and(|is| is != 0);
+        self.has_active |= is_active;
+        if is_compacted {
+            self.behind_compacted = Some(entry.index.saturating_add(1));
         }
-        let is_first = std::mem::take(&mut self.is_compacted);
-        let summed_up = Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(entry.index) };
-        meaning.change(is_first.then_some(summed_up))
+        Meaning::new(object.raw("timestamp").and_then(time_of), is_of_model && (is_active || is_compacted))
+    }
+
+    fn end(&mut self) -> Vec<Change> {
+        let compacted = |at| Change::Compacted { summary: "null".to_owned(), keep_from: Keep::From(at) };
+        self.behind_compacted.map(compacted).into_iter().collect()
     }
 }

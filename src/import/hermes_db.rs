@@ -16,7 +16,7 @@ impl Hermes {
     /// Returns the sessions of a database. The one that the routing names has the key of its chat, or the newest that goes on;
     /// those before have their ids.
     pub(crate) fn database(&self, path: &Path) -> Result<Vec<Inside>, FindingKind> {
-        let bad = |error: rusqlite::Error| FindingKind::Database { reason: error.to_string() };
+        let bad = |error: rusqlite::Error| FindingKind::of_database(&error);
         let database = Arc::new(Database::open(path)?);
         let connection = database.connect().map_err(bad)?;
         for table in ["sessions", "messages"] {
@@ -70,7 +70,7 @@ impl Hermes {
             let is_archived = session.integer("archived").unwrap_or(0) != 0;
             beside.extend(is_archived.then(|| Change::Labels(vec!["archived".to_owned()])));
             let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-            inside.push(Inside { prefix, name, beside: only_first(beside), rows: Some(rows) });
+            inside.push(Inside { prefix, name, time: None, beside: only_first(beside), rows: Some(rows) });
             ids.insert(id);
         }
         let orphans = "SELECT DISTINCT session_id FROM messages WHERE session_id NOT IN (SELECT id FROM sessions)";
@@ -80,7 +80,7 @@ impl Hermes {
                 continue;
             };
             let rows: Arc<dyn Rows> = Arc::new(Session { database: Arc::clone(&database), id: id.clone() });
-            inside.push(Inside { prefix: "hermes:", name: id, beside: Vec::new(), rows: Some(rows) });
+            inside.push(Inside { prefix: "hermes:", name: id, time: None, beside: Vec::new(), rows: Some(rows) });
         }
         inside.extend(self.only_registered(path, &routing, |id| !ids.contains(id)));
         match failed {
@@ -108,7 +108,7 @@ impl Rows for Session {
         let mut lines = Vec::new();
         let connection = match self.database.connect() {
             Ok(connection) => connection,
-            Err(error) => return (lines, Some(FindingKind::Database { reason: error.to_string() })),
+            Err(error) => return (lines, Some(FindingKind::of_database(&error))),
         };
         let (mut all, failed) = rows(&connection, "SELECT * FROM sessions WHERE id = ?1", "rowid", &self.id);
         if all.is_empty() {
@@ -120,7 +120,7 @@ impl Rows for Session {
             lines.extend_from_slice(&row);
             lines.push(b'\n');
         }
-        let failed = failed.or(also_failed).map(|error| FindingKind::Database { reason: error.to_string() });
+        let failed = failed.or(also_failed).map(|error| FindingKind::of_database(&error));
         (lines, failed)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::import::finding::FindingKind;
 use crate::import::shape::Change;
+use crate::timestamp::Timestamp;
 
 /// A session among others in a file.
 pub(crate) struct Inside {
@@ -11,6 +12,8 @@ pub(crate) struct Inside {
     pub(crate) prefix: &'static str,
     /// The system's own name for it.
     pub(crate) name: String,
+    /// When it changed last, if its rows do not say.
+    pub(crate) time: Option<Timestamp>,
     /// What is known of it beside its rows.
     pub(crate) beside: Vec<Change>,
     /// Its rows; none where only a registry tells of it.

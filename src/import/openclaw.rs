@@ -2,7 +2,7 @@
 //!
 //! Beyond pi's entries there are `leaf`, which sets where the conversation goes on, and `reset`, which leaves out what was before.
 //! `<id>.jsonl.reset.<time>` and `.deleted.<time>` are what was left of sessions, and are imported; backups, checkpoints of
-//! compactions, trajectories and locks hold nothing that the transcripts do not.
+//! compactions, trajectories and locks hold nothing that the transcripts do not. Since 2026.8 all of it is in a database.
 
 use std::path::Path;
 
@@ -11,9 +11,14 @@ use crate::import::finding::FindingKind;
 use crate::import::inside::Inside;
 use crate::import::json::Object;
 use crate::import::pi::{Entries, Pi, is_header};
-use crate::import::shape::{Change, Fold, Peek, Shape, Verdict};
+use crate::import::shape::{Change, Entry, Fold, Meaning, Peek, Shape, Verdict};
+use crate::import::times::time_of;
+use crate::timestamp::Timestamp;
 
 const REGISTRY: &str = "sessions.json";
+/// A column behind those of an event that is compressed: its text.
+pub(crate) const EVENT_TEXT: &str = "event_text";
+const DATABASE: &str = "openclaw-agent.sqlite";
 /// The ends of names of what a session left when it was reset or deleted.
 const ARCHIVES: [&str; 2] = [".jsonl.reset.", ".jsonl.deleted."];
 
@@ -25,7 +30,7 @@ pub(crate) struct Openclaw {
 impl Shape for Openclaw {
     fn wants(&self, name: &str) -> bool {
         let is_transcript = Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
-        is_transcript || name == REGISTRY || is_archive(name)
+        is_transcript || name == REGISTRY || name.ends_with(DATABASE) || is_archive(name)
     }
 
     fn judge(&self, peek: &Peek<'_>) -> Verdict {
@@ -34,7 +39,7 @@ impl Shape for Openclaw {
             let has_entries = !self.registry(peek.path).entries.is_empty();
             return if has_entries { Verdict::Companion } else { Verdict::Unknown };
         }
-        if is_copy(&name) {
+        if is_copy(&name) || name.ends_with(DATABASE) {
             return Verdict::Companion;
         }
         // Else it is pi's.
@@ -49,7 +54,7 @@ impl Shape for Openclaw {
 
     fn accept(&self, peek: &Peek<'_>) -> Verdict {
         let name = peek.name();
-        if name == REGISTRY || is_copy(&name) {
+        if name == REGISTRY || is_copy(&name) || name.ends_with(DATABASE) || peek.is_sqlite() {
             return Verdict::Companion;
         }
         if peek.any(|object| is_header(object) || self.is_entry(object)) { Verdict::Session } else { Verdict::Unknown }
@@ -78,29 +83,70 @@ impl Shape for Openclaw {
     fn facts(&self, path: &Path, _name: &str) -> Vec<Change> {
         let registry = self.registry(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let kept = registered(&registry, &name).and_then(|name| Some((registry.kept(&name)?, name)));
-        kept.map(|(kept, name)| facts(&registry, &name, kept)).unwrap_or_default()
+        let entry = registered(&registry, &name).and_then(|name| registry.of(&name).next());
+        entry.map(|(_, entry)| facts(entry)).unwrap_or_default()
     }
 
     fn inside(&self, path: &Path) -> Result<Vec<Inside>, FindingKind> {
-        if path.file_name().is_none_or(|name| name != REGISTRY) {
-            return Ok(Vec::new());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name != REGISTRY {
+            return if is_copy(&name) { Ok(Vec::new()) } else { database(path) };
         }
         let registry = self.registry(path);
         if let Some(reason) = registry.broken.clone() {
             return Err(FindingKind::BadRegistry { reason });
         }
-        let entries = registry.entries.iter().filter_map(|(key, entry)| {
-            let name = name_of(&Object::parse(entry)?)?;
-            let beside = facts(&registry, &name, entry.clone());
-            Some(Inside { prefix: "", name: key.clone(), beside, rows: None })
-        });
-        Ok(entries.collect())
+        let entries = registry.entries.iter();
+        let inside = |(key, entry): &(String, String)| {
+            let (name, time) = (key.clone(), time_of_entry(entry));
+            Inside { prefix: "", name, time, beside: facts(entry), rows: None }
+        };
+        Ok(entries.map(inside).collect())
+    }
+
+    /// The row of a session says when it was used last.
+    fn rewrites(&self, line: u64, object: Option<&Object<'_>>) -> bool {
+        line == 1 && object.is_some_and(is_window)
     }
 
     fn fold(&self, _path: &Path) -> Box<dyn Fold> {
-        Box::new(Entries::default())
+        Box::new(Events::default())
     }
+}
+
+/// Entries, as lines of a transcript or rows of the database.
+#[derive(Debug, Default)]
+struct Events {
+    entries: Entries,
+}
+
+impl Fold for Events {
+    fn entry(&mut self, entry: &Entry<'_>) -> Meaning {
+        let Some(object) = &entry.object else { return Meaning::default() };
+        if is_window(object) {
+            return Meaning::new(object.raw("created_at").and_then(time_of), false);
+        }
+        if !object.has("event_json") {
+            return self.entries.entry(entry);
+        }
+        let text = object.text(EVENT_TEXT).or_else(|| object.text("event_json")).unwrap_or_default();
+        let meaning = self.entries.entry(&Entry { index: entry.index, object: Object::entry(&text) });
+        let time = meaning.time.or_else(|| object.raw("created_at").and_then(time_of));
+        Meaning { time, ..meaning }
+    }
+}
+
+/// Says whether an object is the row of a session.
+fn is_window(object: &Object<'_>) -> bool {
+    object.has("session_id") && object.has("session_key") && !object.has("type")
+}
+
+#[cfg(feature = "import-sqlite")]
+use crate::import::openclaw_db::database;
+
+#[cfg(not(feature = "import-sqlite"))]
+fn database(_path: &Path) -> Result<Vec<Inside>, FindingKind> {
+    Err(FindingKind::no_databases())
 }
 
 impl Openclaw {
@@ -156,9 +202,15 @@ fn is_signed(object: &Object<'_>) -> bool {
         || object.object("message").is_some_and(is_own)
 }
 
-/// Returns what the registry knows of a transcript.
-fn facts(registry: &Registry, name: &str, kept: String) -> Vec<Change> {
-    let Some(entry) = registry.of(name).next().and_then(|(_, entry)| Object::parse(entry)) else { return Vec::new() };
+/// Returns when an entry of the registry was changed.
+pub(crate) fn time_of_entry(entry: &str) -> Option<Timestamp> {
+    Object::parse(entry)?.raw("updatedAt").and_then(time_of)
+}
+
+/// Returns what an entry of the registry says.
+pub(crate) fn facts(kept: &str) -> Vec<Change> {
+    let mut facts = vec![Change::Registry("registry", kept.to_owned())];
+    let Some(entry) = Object::parse(kept) else { return facts };
     let text =
         |entry: &Object<'_>, name| entry.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let title = ["label", "displayName", "subject"].iter().find_map(|name| text(&entry, name));
@@ -169,7 +221,6 @@ fn facts(registry: &Registry, name: &str, kept: String) -> Vec<Change> {
     let labels: Vec<String> = labels.collect();
     // What was running as the gateway went down is taken up again by the next.
     let is_pending = entry.text("status").as_deref() == Some("running") && entry.is_true("abortedLastRun");
-    let mut facts = vec![Change::Registry("registry", kept)];
     facts.extend(title.map(Change::Title));
     facts.extend((!labels.is_empty()).then_some(Change::Labels(labels)));
     facts.extend(is_pending.then(|| Change::ResumePending("the gateway went down while it ran".to_owned())));

@@ -14,6 +14,7 @@ use crate::import::write::Job;
 use crate::import::{ImportOptions, System};
 use crate::key::{KeyError, SessionKey};
 use crate::parallel::in_parallel;
+use crate::timestamp::Timestamp;
 use crate::verify::Progress;
 
 /// What the frame of a record, and the fields of a mark around a summary, may add to a line.
@@ -43,7 +44,7 @@ pub(crate) struct Sources<'a> {
     /// Each with the size of its file.
     pub(crate) jobs: Vec<(Job<'a>, u64)>,
     pub(crate) findings: Vec<Finding>,
-    /// Files in folders that no system wants.
+    /// Files in folders that no system wants, and those that say no more than what is beside them.
     pub(crate) passed_over: u64,
 }
 
@@ -80,6 +81,9 @@ impl<'a> Sources<'a> {
                 }
             };
             let Some(shape) = shapes.of(looked.system) else { continue };
+            if looked.sessions.is_empty() {
+                sources.passed_over = sources.passed_over.saturating_add(1);
+            }
             for session in looked.sessions {
                 let is_registry = session.inside.as_ref().is_some_and(|(_, rows)| rows.is_none());
                 if is_registry {
@@ -127,9 +131,10 @@ impl<'a> Sources<'a> {
         claimed.insert(key.clone(), self.jobs.len());
         let line_bytes_max = options.record_bytes_max.saturating_sub(FRAME_BYTES);
         let File { path, resolved } = file.clone();
-        let (beside, inside, is_registered) = (session.beside, session.inside, session.prefix.is_empty());
-        let job = Job { path, resolved, system, shape, key, line_bytes_max, beside, is_registered, inside };
-        self.jobs.push((job, session.bytes));
+        let is_registered = session.prefix.is_empty();
+        let Sighted { time, beside, inside, bytes, .. } = session;
+        let job = Job { path, resolved, system, shape, key, line_bytes_max, time, beside, is_registered, inside };
+        self.jobs.push((job, bytes));
     }
 }
 
@@ -148,6 +153,7 @@ struct Sighted {
     prefix: &'static str,
     name: String,
     bytes: u64,
+    time: Option<Timestamp>,
     beside: Vec<Change>,
     inside: Option<(String, Option<Arc<dyn Rows>>)>,
 }
@@ -188,11 +194,11 @@ fn look(shapes: &Shapes, file: &File, from: Option<System>, neighbour: Option<Sy
     let sessions = if verdict == Verdict::Session {
         let (prefix, name) = shape.key(&peek);
         let beside = shape.facts(&file.resolved, &name);
-        vec![Sighted { prefix, name, bytes: source.length_bytes(), beside, inside: None }]
+        vec![Sighted { prefix, name, bytes: source.length_bytes(), time: None, beside, inside: None }]
     } else {
-        let sighted = |Inside { prefix, name, beside, rows }| {
+        let sighted = |Inside { prefix, name, time, beside, rows }| {
             let inside = Some((name.clone(), rows));
-            Sighted { prefix, name, bytes: 0, beside, inside }
+            Sighted { prefix, name, bytes: 0, time, beside, inside }
         };
         shape.inside(&file.resolved)?.into_iter().map(sighted).collect()
     };

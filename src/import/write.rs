@@ -36,6 +36,8 @@ pub(crate) struct Job<'a> {
     pub(crate) shape: &'a dyn Shape,
     pub(crate) key: SessionKey,
     pub(crate) line_bytes_max: usize,
+    /// The time of what has none, if not that of the file.
+    pub(crate) time: Option<Timestamp>,
     /// What is known beside the source.
     pub(crate) beside: Vec<Change>,
     /// A registry names the source as the session of this key, and may name another one later.
@@ -158,7 +160,7 @@ impl Job<'_> {
         sink: &mut dyn Sink,
         have: (Option<&Known>, &BTreeSet<u64>),
     ) -> Result<Read, Failure> {
-        let time = Timestamp::from_unix_ms(file.modified_ms());
+        let time = self.time.unwrap_or_else(|| Timestamp::from_unix_ms(file.modified_ms()));
         let mut plan = Plan::new(self.shape, sink, have, &self.path, time);
         plan.beside = &self.beside;
         let mut lines = Lines::new(file, self.line_bytes_max);

@@ -83,7 +83,7 @@ fn what_the_registry_knows_becomes_marks() {
     bench.write(&format!("{ID}.jsonl"), &transcript());
     bench.import(&ImportOptions::new());
     for (key, entry) in registry().as_object().unwrap() {
-        assert_eq!(of_kind(&bench, key, "meta.import.registry"), [entry.clone()], "{key}");
+        assert_eq!(of_kind(&bench, key, "meta.import.registry"), std::slice::from_ref(entry), "{key}");
     }
     let row = bench.store.session(TOPIC).unwrap().row().unwrap();
     assert_eq!((row.state, row.title.as_deref()), (sesslog::SessionState::Pending, Some("ops")));

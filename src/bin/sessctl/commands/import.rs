@@ -209,6 +209,7 @@ pub(crate) fn print_finding(finding: &Finding, output: &mut Output) -> Result<()
         FindingKind::Store(error) | FindingKind::NoMark(error) => (None, Some(chain_text(error))),
         FindingKind::KeyClaimed { by } => (None, Some(format!("it is that of {}", by.display()))),
         FindingKind::KeyReplaced(error) => (None, Some(error.to_string())),
+        FindingKind::BadRegistry { reason } | FindingKind::Database { reason } => (None, Some(reason.clone())),
         FindingKind::OtherSystem(system) => (None, Some(format!("it is of {system}"))),
         _ => (None, None),
     };
