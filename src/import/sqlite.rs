@@ -1,14 +1,12 @@
 //! Databases of `SQLite`, read from a private copy: the engine writes beside a database even to read it, and a source is only read.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
 
-use crate::fs::PathError;
+use crate::fs::{Fs as _, OpenMode, OsFs, PathError, write_all};
 use crate::import::finding::FindingKind;
 use crate::import::lines::{SourceFile, failed};
 
@@ -146,20 +144,22 @@ fn with_part(path: &Path, part: &str) -> PathBuf {
 }
 
 fn copy_one(source: &SourceFile, to: &Path) -> Result<(), PathError> {
-    let mut file = File::create_new(to).map_err(failed("create", to))?;
+    let file = OsFs.open(to, OpenMode::CreateNew { mode: 0o600 }).map_err(failed("create", to))?;
     let mut buffer = vec![0; COPY_BYTES];
     let mut at = 0_u64;
     loop {
         let count = source.read_at(&mut buffer, at)?;
         let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
-        file.write_all(bytes).map_err(failed("write", to))?;
+        write_all(&*file, bytes, at).map_err(failed("write", to))?;
         at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }
 }
 
 /// Says whether another process holds the lock under which pages are written in place.
 fn is_locked(path: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags};
     use rustix::process::{Flock, FlockType, fcntl_getlk};
     let lock = Flock { start: LOCK_FIRST_BYTE, length: LOCK_BYTES, ..Flock::from(FlockType::ReadLock) };
-    File::open(path).is_ok_and(|file| fcntl_getlk(&file, &lock).is_ok_and(|held| held.is_some()))
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+    file.is_ok_and(|file| fcntl_getlk(&file, &lock).is_ok_and(|held| held.is_some()))
 }
