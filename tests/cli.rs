@@ -20,6 +20,8 @@ mod look;
 mod marks;
 #[path = "cli/mend.rs"]
 mod mend;
+#[path = "cli/packaging.rs"]
+mod packaging;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/resumable.rs"]

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, context, delete, export, fork, grep, import, info, label, list, mark, path, prune, rebuild_index, repair,
-    reset, resumable, show, stats, tail, title, trash, undo, verify,
+    append, completions, context, delete, export, fork, grep, import, info, label, list, mark, path, prune,
+    rebuild_index, repair, reset, resumable, show, stats, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     RebuildIndex(rebuild_index::Args),
     Repair(repair::Args),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
     Import(import::Args),
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod change;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod export;
@@ -41,6 +42,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Append(args) => append::run(args, global, output),
         Command::List(args) => list::run(args, global, output),
         Command::Show(args) => show::run(args, global, output),
+        Command::Completions(args) => completions::run(args, output),
+        Command::Man(args) => completions::run_man(args, output),
         Command::Context(args) => context::run(args, global, output),
         Command::Stats(args) => stats::run(args, global, output),
         Command::Tail(args) => tail::run(args, global, output),

@@ -170,6 +170,11 @@ impl Output {
         Ok(())
     }
 
+    /// Prints bytes as they are: a file for another program.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(Failure::Output)
+    }
+
     /// Prints a JSON line.
     pub(crate) fn object(&mut self, name: &'static str, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_vec(&Typed { name, value }).map_err(|error| Failure::Output(error.into()))?;
@@ -285,6 +290,12 @@ impl Output {
     /// Ends a command: the error if there was one, the summary, and what it all came to.
     pub(crate) fn finish(&mut self, summary: &impl Serialize, result: Result<Outcome, Failure>) -> Outcome {
         self.finish_as(summary, result, Outcome::name)
+    }
+
+    /// [`finish`](Self::finish) for a command that prints a file, with `--json` too.
+    pub(crate) fn finish_plain(&mut self, result: Result<Outcome, Failure>) -> Outcome {
+        self.json = false;
+        self.finish(&(), result)
     }
 
     /// [`finish`](Self::finish) with a command's own names of outcomes.
