@@ -13,6 +13,8 @@ use crate::timestamp::Timestamp;
 /// How much of a file is looked at to tell whose it is, if it holds a line; and how much at most.
 const FIRST_BYTES: usize = 64 << 10;
 const FIRST_BYTES_MAX: usize = 64 << 20;
+/// So many objects tell whose it is, or none does; every system asks for them.
+const OBJECTS_MAX: usize = 12;
 /// What tells a kind of file that has no lines.
 const BEGINNING_BYTES: usize = 64;
 
@@ -58,16 +60,22 @@ impl<'a> Peek<'a> {
 
     /// Returns what is found first in one of the objects of the first lines, those among them that can be read of damaged ones.
     pub(crate) fn find_map<T>(&self, mut find: impl FnMut(&Object<'_>) -> Option<T>) -> Option<T> {
-        self.first.split_inclusive(|byte| *byte == b'\n').find_map(|line| {
+        let mut objects = 0_usize;
+        for line in self.first.split_inclusive(|byte| *byte == b'\n') {
             let sound = std::str::from_utf8(line).ok().and_then(Object::parse);
-            match &sound {
+            let found = match &sound {
                 Some(object) => find(object),
                 None => match keep(line, Newline::Lf, &|_| false) {
                     Kept::Body(_) => None,
                     Kept::Raw(_, records) => records.iter().find_map(|record| find(&Object::parse(record.body())?)),
                 },
+            };
+            objects = objects.saturating_add(usize::from(sound.is_some()));
+            if found.is_some() || objects == OBJECTS_MAX {
+                return found;
             }
-        })
+        }
+        None
     }
 
     /// Says whether it is a database of `SQLite`.
