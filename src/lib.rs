@@ -32,7 +32,8 @@
 //! # Features
 //!
 //! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `import`,
-//! which `cli` turns on, adds the module `import`: histories of other systems become sessions. `sim` adds a simulated disk for
+//! which `cli` turns on, adds the module `import`: histories of other systems become sessions. `import-sqlite`, which `cli` turns
+//! on, too, brings `SQLite` for those that are databases; to build it takes a compiler of C. `sim` adds a simulated disk for
 //! tests of what is built on a store.
 
 #![cfg_attr(
