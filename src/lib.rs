@@ -33,8 +33,9 @@
 //!
 //! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. It turns on
 //! `import` (module `import`: histories of other systems become sessions) and `export` (module `export`: sessions as pages and
-//! in the shapes of other systems), which a library user can have by themselves. `sim` adds a simulated disk for tests of what is
-//! built on a store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does: commits, the time
+//! in the shapes of other systems), which a library user can have by themselves, and `import-sqlite`, which brings `SQLite` for
+//! histories that are databases; to build it takes a compiler of C. `sim` adds a simulated disk for tests of what is built on a
+//! store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does: commits, the time
 //! of each fsync, the queue, torn tails, damage, poisoned writers.
 
 #![cfg_attr(

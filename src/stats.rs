@@ -1,7 +1,7 @@
 //! What is in a store, counted: by day, by role, by size.
 //!
 //! Counts are of the records that a reader is given; who speaks and how many tokens it took is read from the bodies, whichever
-//! system wrote them ([`Message`](crate::export::Message)).
+//! system wrote them ([`Message`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

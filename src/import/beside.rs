@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fs::PathError;
 use crate::import::json::{Object, compact};
-use crate::import::lines::SourceFile;
+use crate::import::lines::{SourceFile, failed};
 
-/// What was read of such files, by path. One that is not there is read as an empty text.
+/// More than that is no registry: memory is not for whoever wrote it to take.
+const BYTES_MAX: usize = 256 << 20;
+
+/// What was read of such files, by path. One that can not be read is an empty text.
 #[derive(Debug)]
 pub(crate) struct Beside<T>(Mutex<HashMap<PathBuf, Arc<T>>>);
 
@@ -31,11 +34,12 @@ impl<T> Beside<T> {
     }
 }
 
-/// Reads a whole file as text.
-pub(crate) fn text_of(path: &Path) -> Result<String, PathError> {
+/// Reads a whole file as text, if it is of a size that such files have.
+fn text_of(path: &Path) -> Result<String, PathError> {
     let file = SourceFile::open(path)?;
-    let bytes = file.first(usize::try_from(file.length_bytes()).unwrap_or(usize::MAX))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = usize::try_from(file.length_bytes()).ok().filter(|bytes| *bytes <= BYTES_MAX);
+    let bytes = bytes.ok_or(std::io::ErrorKind::FileTooLarge.into()).map_err(failed("read", path))?;
+    Ok(String::from_utf8_lossy(&file.first(bytes)?).into_owned())
 }
 
 /// A registry of sessions: an object with an entry for each key, in the order of the file.

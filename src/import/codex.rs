@@ -2,7 +2,8 @@
 //!
 //! A text stands twice in it: as what a model is sent (`response_item`), which is shown, and as what a user was shown (`event_msg`),
 //! which is kept. The view is that of `reconstruct_history_from_rollout` (codex-rs/core, commit 0cf8861225d2): a compaction puts a
-//! list of items in the place of the history, a rollback takes the last turns of users away.
+//! list of items in the place of the history, a rollback takes the last turns of users away. In one case it is not: when the only
+//! turn that was compacted is rolled back, codex loses what the list kept of the turns before; here that stays.
 
 use std::collections::HashMap;
 use std::path::Path;

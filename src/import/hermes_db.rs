@@ -24,29 +24,13 @@ impl Hermes {
                 return Err(FindingKind::Database { reason: format!("it has no table {table}") });
             }
         }
-        let read = |sql: &str| rows(&connection, sql, "rowid", "").0;
-        let mut routing = Vec::new();
-        if has_table(&connection, "gateway_routing").map_err(bad)? {
-            for line in read("SELECT session_key, entry_json FROM gateway_routing") {
-                let line = String::from_utf8_lossy(&line);
-                let entry = Object::parse(&line);
-                let entry = entry.and_then(|row| Some((row.text("session_key")?, row.text("entry_json")?)));
-                routing.extend(entry.map(|(key, entry)| (key.into_owned(), entry.into_owned())));
-            }
-        }
-        let file = self.registry(&path.with_file_name("sessions").join(REGISTRY));
-        // An entry that only the file has is older than the table.
-        for (key, entry) in self.registry(path).entries.iter().chain(&file.entries) {
-            if !routing.iter().any(|(of, _)| of == key) {
-                routing.push((key.clone(), entry.clone()));
-            }
-        }
-        let routing = Registry::of_entries(routing, id_of);
-        let (sessions, failed) = rows(&connection, "SELECT rowid AS place, * FROM sessions", "rowid", "");
+        let routing = self.routing(path, &connection).map_err(bad)?;
+        let (sessions, failed) =
+            rows(&connection, &format!("SELECT {} FROM sessions", columns(&connection).join(", ")), "rowid", "");
         let sessions: Vec<String> = sessions.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
         let sessions: Vec<Object<'_>> = sessions.iter().filter_map(|line| Object::parse(line)).collect();
         let mut current = HashMap::new();
-        for session in sessions.iter().filter(|session| session.raw("ended_at") == Some("null")) {
+        for session in sessions.iter().filter(|session| session.raw("ended_at").is_none_or(|ended| ended == "null")) {
             if let (Some(key), Some(id)) = (session.text("session_key"), session.text("id")) {
                 current.insert(key.into_owned(), id.into_owned());
             }
@@ -88,6 +72,39 @@ impl Hermes {
             _ => Ok(inside),
         }
     }
+
+    /// Returns which session each chat is in: what the table does not have is looked for in the file that was before it.
+    fn routing(&self, path: &Path, connection: &rusqlite::Connection) -> rusqlite::Result<Registry> {
+        let mut entries = Vec::new();
+        if has_table(connection, "gateway_routing")? {
+            for line in rows(connection, "SELECT session_key, entry_json FROM gateway_routing", "rowid", "").0 {
+                let line = String::from_utf8_lossy(&line);
+                let entry = Object::parse(&line);
+                let entry = entry.and_then(|row| Some((row.text("session_key")?, row.text("entry_json")?)));
+                entries.extend(entry.map(|(key, entry)| (key.into_owned(), entry.into_owned())));
+            }
+        }
+        let known: HashSet<String> = entries.iter().map(|(key, _)| key.clone()).collect();
+        let below = self.registry(&path.with_file_name("sessions").join(REGISTRY));
+        let files = [self.registry(path), below];
+        let more = files.iter().flat_map(|file| &file.entries).filter(|(key, _)| !known.contains(key));
+        entries.extend(more.cloned());
+        Ok(Registry::of_entries(entries, id_of))
+    }
+}
+
+/// Returns those of the columns that tell of a session which this version of the table has: prompts would be long.
+fn columns(connection: &rusqlite::Connection) -> Vec<&'static str> {
+    const COLUMNS: [&str; 6] = ["id", "session_key", "ended_at", "title", "display_name", "archived"];
+    let names = rows(connection, "SELECT name FROM pragma_table_info('sessions')", "cid", "").0;
+    let is_there = |column: &&str| {
+        let named = |line: &Vec<u8>| {
+            Object::parse(&String::from_utf8_lossy(line))
+                .is_some_and(|row| row.text("name").as_deref() == Some(*column))
+        };
+        names.iter().any(named)
+    };
+    COLUMNS.into_iter().filter(is_there).collect()
 }
 
 /// A fact stands for its name.
