@@ -112,12 +112,17 @@ mod restore;
 
 mod prune;
 
+mod quarantine;
+
+mod doctor;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 
 pub use atomic::Durability;
 pub use damage::{Defect, Gap, Tail, TailState};
-pub use error::Error;
+pub use doctor::{Ailment, Diagnosis, DoctorOptions, Healed, Remedy, Symptom, SyncTimes};
+pub use error::{Error, NotRestorable};
 pub use finding::{Finding, FindingKind, Severity};
 pub use frame::{Crc, FrameDefect};
 pub use future::Submitted;
@@ -126,6 +131,7 @@ pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
 pub use mark::{Mark, Outcome};
 pub use prune::{KEEP_LABEL, Kept, PruneOptions, Pruned};
+pub use quarantine::{QuarantineKind, QuarantineReader, Quarantined};
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
 pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};

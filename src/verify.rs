@@ -282,7 +282,7 @@ impl Look<'_> {
 }
 
 /// The transcripts in the folder, each to be ticked off once. Of a name only a hash is kept, too long for two to be the same.
-struct Names {
+pub(crate) struct Names {
     hashers: [RandomState; 2],
     /// In order, each with whether it is ticked off.
     hashes: Vec<(u64, u64)>,
@@ -290,7 +290,7 @@ struct Names {
 }
 
 impl Names {
-    fn list(inner: &Inner) -> Result<Self, Error> {
+    pub(crate) fn list(inner: &Inner) -> Result<Self, Error> {
         let mut listed =
             Self { hashers: [RandomState::new(), RandomState::new()], hashes: Vec::new(), ticked: Vec::new() };
         let Self { hashers, hashes, .. } = &mut listed;
@@ -305,13 +305,13 @@ impl Names {
     }
 
     /// Ticks a name off; `false` if it was, or was not in the folder.
-    fn tick(&self, name: &TranscriptName) -> bool {
+    pub(crate) fn tick(&self, name: &TranscriptName) -> bool {
         let found = self.hashes.binary_search(&hash(&self.hashers, name)).ok();
         found.and_then(|at| self.ticked.get(at)).is_some_and(|ticked| !ticked.swap(true, Ordering::Relaxed))
     }
 
     /// Says whether any is left.
-    fn left(&self) -> bool {
+    pub(crate) fn left(&self) -> bool {
         self.ticked.iter().any(|ticked| !ticked.load(Ordering::Relaxed))
     }
 }

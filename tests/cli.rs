@@ -6,6 +6,8 @@
 
 #[path = "cli/append.rs"]
 mod append;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/forget.rs"]
 mod forget;
 #[path = "cli/look.rs"]
@@ -16,6 +18,8 @@ mod marks;
 mod mend;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/quarantine.rs"]
+mod quarantine;
 #[path = "cli/resumable.rs"]
 mod resumable;
 #[path = "cli/trash.rs"]

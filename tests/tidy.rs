@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 36] = [
     "format",
     "sync",
     "parallel",
@@ -37,6 +37,8 @@ const ORDER: [&str; 34] = [
     "trash",
     "restore",
     "prune",
+    "quarantine",
+    "doctor",
     "sim",
     "lib",
     "bin",

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod change;
 pub(crate) mod context;
 pub(crate) mod delete;
+pub(crate) mod doctor;
 pub(crate) mod forget;
 pub(crate) mod fork;
 pub(crate) mod info;
@@ -12,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod mark;
 pub(crate) mod path;
 pub(crate) mod prune;
+pub(crate) mod quarantine;
 pub(crate) mod rebuild_index;
 pub(crate) mod repair;
 pub(crate) mod reset;
@@ -54,6 +56,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Verify(args) => verify::run(args, global, output),
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),
+        Command::Doctor(args) => doctor::run(args, global, output),
+        Command::Quarantine(args) => quarantine::run(args, global, output),
     }
 }
 

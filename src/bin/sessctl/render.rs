@@ -148,6 +148,21 @@ impl Output {
         self.out.write_all(&text).and_then(|()| self.out.write_all(b"\n")).map_err(Failure::Output)
     }
 
+    /// Prints bytes that are no line: as they are, but to a terminal.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.terminal {
+            return self.out.write_all(bytes).map_err(Failure::Output);
+        }
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n");
+            self.out.write_all(&escaped_json(text.unwrap_or(line))).map_err(Failure::Output)?;
+            if text.is_some() {
+                self.out.write_all(b"\n").map_err(Failure::Output)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Prints a JSON line.
     pub(crate) fn object(&mut self, name: &'static str, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_vec(&Typed { name, value }).map_err(|error| Failure::Output(error.into()))?;
