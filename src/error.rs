@@ -9,6 +9,30 @@ use crate::lock::Holder;
 use crate::record::{Head, Receipt, RecordError};
 use crate::timestamp::Timestamp;
 
+/// Why something in the quarantine can not be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRestorable {
+    /// Torn bytes are no record.
+    #[error("these bytes were never acknowledged, and are no whole record")]
+    Torn,
+    /// It never was a session's transcript.
+    #[error("it is no transcript that a repair has replaced")]
+    NoOriginal,
+    /// The session is gone.
+    #[error("its session has no transcript any more")]
+    NoTranscript,
+    /// The session has a record that the original has not.
+    #[error("the session went on: record {seq} is not in the original")]
+    WentOn {
+        /// The first such record.
+        seq: u64,
+    },
+    /// What is in its place is damaged itself.
+    #[error("the transcript in its place is damaged itself")]
+    DamagedAgain,
+}
+
 /// An operation on a store or a session failed.
 ///
 /// No variant shows text of a record. Errors are cheap to clone: one failed commit is reported to every append in it.
@@ -218,6 +242,30 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// The quarantine has no file of that name.
+    #[error("no file {name:?} in the quarantine")]
+    NotInQuarantine {
+        /// The name asked for.
+        name: String,
+    },
+    /// What is in the quarantine can not be taken back without losing something. Nothing was done.
+    #[error("{name:?} can not be taken back from the quarantine: {reason}")]
+    NotRestorable {
+        /// Its name there.
+        name: String,
+        /// Why not.
+        reason: NotRestorable,
+    },
+    /// The store belongs to another user, who could not read what this one makes. Nothing was done.
+    #[error("store {} belongs to user {owner}, this is user {user}", path.display())]
+    ForeignOwner {
+        /// The store.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who asked.
+        user: u32,
+    },
     /// There is such a session already. Nothing was written.
     #[error("session {key:?} exists, its newest generation is {generation}")]
     SessionExists {
@@ -304,6 +352,12 @@ impl Error {
 
     /// Says whether the store or the session does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::StoreNotFound { .. } | Self::SessionNotFound { .. } | Self::NotInTrash { .. })
+        matches!(
+            self,
+            Self::StoreNotFound { .. }
+                | Self::SessionNotFound { .. }
+                | Self::NotInTrash { .. }
+                | Self::NotInQuarantine { .. }
+        )
     }
 }

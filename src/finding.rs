@@ -36,12 +36,29 @@ pub enum FindingKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Severity {
+    /// Worth knowing; nothing is wrong. Only [`Store::doctor`](crate::Store::doctor) finds it.
+    Info,
+    /// Nothing is wrong yet. Only [`Store::doctor`](crate::Store::doctor) finds it.
+    Warning,
     /// Heals by itself at the next open or save; nothing that was acknowledged is affected.
     Heals,
     /// Could not be judged.
     Failed,
     /// Acknowledged records may be lost or unreadable.
     Damage,
+}
+
+impl Severity {
+    /// Returns the name that reports and JSON output use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Heals => "heals",
+            Self::Failed => "failed",
+            Self::Damage => "damage",
+        }
+    }
 }
 
 impl FindingKind {
@@ -140,8 +157,8 @@ impl Finding {
     }
 }
 
-/// Quotes a key for a POSIX shell where it needs it.
-fn shell_quoted(text: &str) -> String {
+/// Quotes a key or a path for a POSIX shell where it needs it.
+pub(crate) fn shell_quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":._-/@+,=%".contains(&byte);
     if text.bytes().all(plain) && !text.starts_with('-') {
         text.to_owned()

@@ -3,6 +3,7 @@
 //! `std::fs` is used only in `fs/os.rs`. What the operations promise is what `src/format.md` assumes of a disk; what they do *not*
 //! do is retry: an error of a sync is final, and an interrupted one is an error.
 
+pub(crate) mod mount;
 mod os;
 
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use crate::fs::mount::Mount;
 pub use crate::fs::os::OsFs;
 pub use crate::map::Map;
 use crate::timestamp::Timestamp;
@@ -84,6 +86,8 @@ pub struct Stat {
     pub link_count: u64,
     /// Permission bits.
     pub mode: u32,
+    /// Whose it is: a user id.
+    pub owner: u32,
     /// Last change of the content, nanoseconds since 1970.
     pub modified_ns: i128,
     /// Last change of the content or of anything else here: no program can set it to another time.
@@ -180,6 +184,30 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// The system's, EIO among them: nothing is known of any file that was not durable before.
     fn sync_file_system(&self, _folder: &Path) -> io::Result<bool> {
         Ok(false)
+    }
+    /// Sets the permission bits of a file or a folder that is no symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn set_mode(&self, _path: &Path, _mode: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Says what file system a folder is on; `None` where nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn mount(&self, _folder: &Path) -> io::Result<Option<Mount>> {
+        Ok(None)
+    }
+    /// Returns the id of the user who makes files here; `None` where nobody has one.
+    fn user(&self) -> Option<u32> {
+        None
+    }
+    /// Returns how many descriptors this process may open; `None` where nobody knows.
+    fn descriptors_max(&self) -> Option<u64> {
+        None
     }
     /// Waits for another process.
     fn pause(&self, duration: std::time::Duration) {

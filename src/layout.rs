@@ -55,6 +55,10 @@ impl Layout {
         self.root.join(LOCKS_DIR).join(format!("{stem}.lock"))
     }
 
+    pub(crate) fn locks(&self) -> PathBuf {
+        self.root.join(LOCKS_DIR)
+    }
+
     pub(crate) fn changes(&self) -> PathBuf {
         self.root.join(CHANGES_FILE)
     }

@@ -126,15 +126,19 @@ pub mod import;
 #[cfg(feature = "export")]
 pub mod export;
 
+mod quarantine;
 #[cfg(feature = "export")]
 pub mod stats;
+
+mod doctor;
 
 #[cfg(feature = "sim")]
 pub mod sim;
 
 pub use atomic::Durability;
 pub use damage::{Defect, Gap, Tail, TailState};
-pub use error::Error;
+pub use doctor::{Ailment, Diagnosis, DoctorOptions, Healed, Remedy, Symptom, SyncTimes};
+pub use error::{Error, NotRestorable};
 pub use finding::{Finding, FindingKind, Severity};
 pub use frame::{Crc, FrameDefect};
 pub use future::Submitted;
@@ -143,6 +147,7 @@ pub use key::{KeyError, SessionKey};
 pub use lock::Holder;
 pub use mark::{Mark, Outcome};
 pub use prune::{KEEP_LABEL, Kept, PruneOptions, Pruned};
+pub use quarantine::{QuarantineKind, QuarantineReader, Quarantined};
 pub use rebuild::{RebuildNote, RebuildOptions, RebuildOutcome, Rebuilt};
 pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};

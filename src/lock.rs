@@ -222,6 +222,30 @@ pub(crate) fn is_taken(fs: &dyn Fs, path: &Path) -> Result<bool, PathError> {
     }
 }
 
+/// What a lock's file says and the kernel knows.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Somebody has it.
+    pub(crate) held: bool,
+    /// Who had it last, if that was said.
+    pub(crate) holder: Option<Holder>,
+    /// Which file it is.
+    pub(crate) identity: (u64, u64),
+}
+
+/// Looks at a lock without waiting for anybody; `None` where there is no such file.
+pub(crate) fn look(fs: &dyn Fs, path: &Path) -> Result<Option<Look>, PathError> {
+    let file = match fs.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("open lock", path),
+    };
+    let held = file.is_locked().context("lock", path)?;
+    let text = read_all(&*file, HOLDER_BYTES_MAX).unwrap_or_default();
+    let identity = file.stat().context("stat lock", path)?.identity;
+    Ok(Some(Look { held, holder: serde_json::from_slice(&text).ok(), identity }))
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while we hold it, so nobody else can have this very file. A leftover does no harm; it has a rebuild look twice.

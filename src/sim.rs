@@ -305,6 +305,7 @@ impl Fs for SimFs {
                 identity: (1, u64::MAX),
                 link_count: 2,
                 mode: 0o700,
+                owner: 0,
                 modified_ns,
                 changed_ns: modified_ns,
             });

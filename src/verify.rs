@@ -288,7 +288,7 @@ impl Look<'_> {
 
 /// What ticking a name off came to.
 #[derive(PartialEq, Eq)]
-enum Tick {
+pub(crate) enum Tick {
     First,
     /// It was ticked off.
     Again,
@@ -297,7 +297,7 @@ enum Tick {
 }
 
 /// The transcripts in the folder, each to be ticked off once. Of a name only a hash is kept, too long for two to be the same.
-struct Names {
+pub(crate) struct Names {
     hashers: [RandomState; 2],
     /// In order, each with whether it is ticked off.
     hashes: Vec<(u64, u64)>,
@@ -305,7 +305,7 @@ struct Names {
 }
 
 impl Names {
-    fn list(inner: &Inner) -> Result<Self, Error> {
+    pub(crate) fn list(inner: &Inner) -> Result<Self, Error> {
         let mut listed =
             Self { hashers: [RandomState::new(), RandomState::new()], hashes: Vec::new(), ticked: Vec::new() };
         let Self { hashers, hashes, .. } = &mut listed;
@@ -320,7 +320,7 @@ impl Names {
     }
 
     /// Ticks a name off.
-    fn tick(&self, name: &TranscriptName) -> Tick {
+    pub(crate) fn tick(&self, name: &TranscriptName) -> Tick {
         let found = self.hashes.binary_search(&hash(&self.hashers, name)).ok();
         match found.and_then(|at| self.ticked.get(at)).map(|ticked| ticked.swap(true, Ordering::Relaxed)) {
             None => Tick::Unlisted,
@@ -330,7 +330,7 @@ impl Names {
     }
 
     /// Says whether any is left.
-    fn left(&self) -> bool {
+    pub(crate) fn left(&self) -> bool {
         self.ticked.iter().any(|ticked| !ticked.load(Ordering::Relaxed))
     }
 }

@@ -42,6 +42,8 @@ const ORDER: &[&str] = &[
     "import",
     "export",
     "stats",
+    "quarantine",
+    "doctor",
     "sim",
     "lib",
     "bin",

@@ -28,6 +28,9 @@ _sessctl() {
             sessctl,delete)
                 cmd="sessctl__subcmd__delete"
                 ;;
+            sessctl,doctor)
+                cmd="sessctl__subcmd__doctor"
+                ;;
             sessctl,export)
                 cmd="sessctl__subcmd__export"
                 ;;
@@ -60,6 +63,9 @@ _sessctl() {
                 ;;
             sessctl,prune)
                 cmd="sessctl__subcmd__prune"
+                ;;
+            sessctl,quarantine)
+                cmd="sessctl__subcmd__quarantine"
                 ;;
             sessctl,rebuild-index)
                 cmd="sessctl__subcmd__rebuild__subcmd__index"
@@ -94,6 +100,18 @@ _sessctl() {
             sessctl,verify)
                 cmd="sessctl__subcmd__verify"
                 ;;
+            sessctl__subcmd__quarantine,drop)
+                cmd="sessctl__subcmd__quarantine__subcmd__drop"
+                ;;
+            sessctl__subcmd__quarantine,list)
+                cmd="sessctl__subcmd__quarantine__subcmd__list"
+                ;;
+            sessctl__subcmd__quarantine,restore)
+                cmd="sessctl__subcmd__quarantine__subcmd__restore"
+                ;;
+            sessctl__subcmd__quarantine,show)
+                cmd="sessctl__subcmd__quarantine__subcmd__show"
+                ;;
             sessctl__subcmd__trash,empty)
                 cmd="sessctl__subcmd__trash__subcmd__empty"
                 ;;
@@ -110,7 +128,7 @@ _sessctl() {
 
     case "${cmd}" in
         sessctl)
-            opts="-h -V --store --json --wait --help --version append list show context tail grep stats info path mark resumable reset undo fork title label export delete prune trash verify rebuild-index repair completions man import"
+            opts="-h -V --store --json --wait --help --version append list show context tail grep stats info path mark resumable reset undo fork title label export delete prune trash verify rebuild-index repair completions man import doctor quarantine"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -217,6 +235,36 @@ _sessctl() {
             fi
             case "${prev}" in
                 --generation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__doctor)
+            opts="-h --fix --quick --ignore --jobs --store --json --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -558,6 +606,120 @@ _sessctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__quarantine)
+            opts="-h --store --json --wait --help list show restore drop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__quarantine__subcmd__drop)
+            opts="-h --older-than --dry-run --store --json --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__quarantine__subcmd__list)
+            opts="-h --store --json --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__quarantine__subcmd__restore)
+            opts="-h --store --json --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sessctl__subcmd__quarantine__subcmd__show)
+            opts="-h --store --json --wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

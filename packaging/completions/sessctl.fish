@@ -55,6 +55,8 @@ complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "repair" -d 'Salvage
 complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "completions" -d 'Print what a shell needs to complete the command line'
 complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "man" -d 'Write the manual pages, one for each command'
 complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "import" -d 'Bring histories of other systems into the store'
+complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "doctor" -d 'Examine the store and what it stands on'
+complete -c sessctl -n "__fish_sessctl_needs_command" -f -a "quarantine" -d 'Look at what was cut or replaced, take it back, or drop it'
 complete -c sessctl -n "__fish_sessctl_using_subcommand append" -l kind -d 'Kind of the records; "message" by default' -r
 complete -c sessctl -n "__fish_sessctl_using_subcommand append" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
 complete -c sessctl -n "__fish_sessctl_using_subcommand append" -l wait -d 'Time to wait for a session that another process writes to' -r
@@ -275,3 +277,37 @@ complete -c sessctl -n "__fish_sessctl_using_subcommand import" -l wait -d 'Time
 complete -c sessctl -n "__fish_sessctl_using_subcommand import" -l dry-run -d 'Only say what would be done'
 complete -c sessctl -n "__fish_sessctl_using_subcommand import" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
 complete -c sessctl -n "__fish_sessctl_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l ignore -d 'Pass over findings with this id; may be given several times' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l jobs -d 'Number of transcripts read at once; 0 stands for one a core' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l fix -d 'Settle what can be settled without losing anything'
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l quick -d 'Do not try out syncs and locks'
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -f -a "list" -d 'List what is in the quarantine'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -f -a "show" -d 'Print a file of the quarantine'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -f -a "restore" -d 'Put an original back in the place from where a repair took it'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and not __fish_seen_subcommand_from list show restore drop" -f -a "drop" -d 'Remove from the quarantine for good'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from list" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from list" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from list" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from show" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from show" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from show" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from restore" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from restore" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from restore" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -l older-than -d 'Time in the quarantine after which a file is removed: 90s, 30m, 2h, 7d' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -l store -d 'Folder of the store; by default sesslog in `$XDG_DATA_HOME` or `~/.local/share`' -r -F
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -l wait -d 'Time to wait for a session that another process writes to' -r
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -l dry-run -d 'Only say what would be done'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -l json -d 'Print JSON lines, each with a "type"; the last is the summary'
+complete -c sessctl -n "__fish_sessctl_using_subcommand quarantine; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -416,6 +416,81 @@ _arguments "${_arguments_options[@]}" : \
 '*::paths -- Files and folders of histories:_files' \
 && ret=0
 ;;
+(doctor)
+_arguments "${_arguments_options[@]}" : \
+'*--ignore=[Pass over findings with this id; may be given several times]:ID:_default' \
+'--jobs=[Number of transcripts read at once; 0 stands for one a core]:N:_default' \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--fix[Settle what can be settled without losing anything]' \
+'--quick[Do not try out syncs and locks]' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+&& ret=0
+;;
+(quarantine)
+_arguments "${_arguments_options[@]}" : \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+":: :_sessctl__subcmd__quarantine_commands" \
+"*::: :->quarantine" \
+&& ret=0
+
+    case $state in
+    (quarantine)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:sessctl-quarantine-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':name -- Name in the quarantine, as quarantine list prints it:_default' \
+&& ret=0
+;;
+(restore)
+_arguments "${_arguments_options[@]}" : \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':name -- Name in the quarantine, as quarantine list prints it:_default' \
+&& ret=0
+;;
+(drop)
+_arguments "${_arguments_options[@]}" : \
+'--older-than=[Time in the quarantine after which a file is removed\: 90s, 30m, 2h, 7d]:DURATION:_default' \
+'--store=[Folder of the store; by default sesslog in \`\$XDG_DATA_HOME\` or \`~/.local/share\`]:DIR:_files' \
+'--wait=[Time to wait for a session that another process writes to]:SECONDS:_default' \
+'--dry-run[Only say what would be done]' \
+'--json[Print JSON lines, each with a "type"; the last is the summary]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'*::names -- Names in the quarantine, as quarantine list prints them:_default' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
         esac
     ;;
 esac
@@ -450,6 +525,8 @@ _sessctl_commands() {
 'completions:Print what a shell needs to complete the command line' \
 'man:Write the manual pages, one for each command' \
 'import:Bring histories of other systems into the store' \
+'doctor:Examine the store and what it stands on' \
+'quarantine:Look at what was cut or replaced, take it back, or drop it' \
     )
     _describe -t commands 'sessctl commands' commands "$@"
 }
@@ -472,6 +549,11 @@ _sessctl__subcmd__context_commands() {
 _sessctl__subcmd__delete_commands() {
     local commands; commands=()
     _describe -t commands 'sessctl delete commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__doctor_commands] )) ||
+_sessctl__subcmd__doctor_commands() {
+    local commands; commands=()
+    _describe -t commands 'sessctl doctor commands' commands "$@"
 }
 (( $+functions[_sessctl__subcmd__export_commands] )) ||
 _sessctl__subcmd__export_commands() {
@@ -527,6 +609,36 @@ _sessctl__subcmd__path_commands() {
 _sessctl__subcmd__prune_commands() {
     local commands; commands=()
     _describe -t commands 'sessctl prune commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__quarantine_commands] )) ||
+_sessctl__subcmd__quarantine_commands() {
+    local commands; commands=(
+'list:List what is in the quarantine' \
+'show:Print a file of the quarantine' \
+'restore:Put an original back in the place from where a repair took it' \
+'drop:Remove from the quarantine for good' \
+    )
+    _describe -t commands 'sessctl quarantine commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__quarantine__subcmd__drop_commands] )) ||
+_sessctl__subcmd__quarantine__subcmd__drop_commands() {
+    local commands; commands=()
+    _describe -t commands 'sessctl quarantine drop commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__quarantine__subcmd__list_commands] )) ||
+_sessctl__subcmd__quarantine__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'sessctl quarantine list commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__quarantine__subcmd__restore_commands] )) ||
+_sessctl__subcmd__quarantine__subcmd__restore_commands() {
+    local commands; commands=()
+    _describe -t commands 'sessctl quarantine restore commands' commands "$@"
+}
+(( $+functions[_sessctl__subcmd__quarantine__subcmd__show_commands] )) ||
+_sessctl__subcmd__quarantine__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'sessctl quarantine show commands' commands "$@"
 }
 (( $+functions[_sessctl__subcmd__rebuild-index_commands] )) ||
 _sessctl__subcmd__rebuild-index_commands() {

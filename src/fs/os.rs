@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use crate::fs::mount::{self, Mount};
 use crate::fs::{FileKind, Fs, FsFile, Map, OpenMode, Stat};
 
 /// The operating system's files.
@@ -87,7 +88,12 @@ impl Fs for OsFs {
     #[cfg(target_os = "linux")]
     fn look(&self, path: &Path) -> io::Result<Stat> {
         use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, makedev, statx};
-        let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE;
+        let wanted = StatxFlags::TYPE
+            | StatxFlags::MODE
+            | StatxFlags::INO
+            | StatxFlags::NLINK
+            | StatxFlags::SIZE
+            | StatxFlags::UID;
         let found = match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted) {
             Ok(found) if StatxFlags::from_bits_retain(found.stx_mask).contains(wanted) => found,
             // An old kernel, or a container that knows no such call.
@@ -101,6 +107,7 @@ impl Fs for OsFs {
             identity: (makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
             link_count: found.stx_nlink.into(),
             mode: u32::from(found.stx_mode) & 0o7777,
+            owner: found.stx_uid,
             modified_ns: 0,
             changed_ns: 0,
         })
@@ -156,6 +163,38 @@ impl Fs for OsFs {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if self.stat(path)?.kind == FileKind::Other {
+            // What a link points to is not ours.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder"));
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    }
+
+    fn mount(&self, folder: &Path) -> io::Result<Option<Mount>> {
+        let space = rustix::fs::statvfs(folder)?;
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let (kind, options) = mount::find(&mounts, &folder.canonicalize()?).unwrap_or_default();
+        let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+        Ok(Some(Mount {
+            kind,
+            options,
+            read_only: space.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+            free_bytes: bytes(space.f_bavail),
+            // Some make inodes as they need them, and say that there are none.
+            free_inodes: Some(space.f_favail).filter(|_| space.f_files > 0),
+        }))
+    }
+
+    fn user(&self) -> Option<u32> {
+        Some(rustix::process::geteuid().as_raw())
+    }
+
+    fn descriptors_max(&self) -> Option<u64> {
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current
     }
 
     fn boot(&self) -> Option<String> {
@@ -295,6 +334,7 @@ fn stat_of(metadata: &std::fs::Metadata) -> Stat {
         identity: (metadata.dev(), metadata.ino()),
         link_count: metadata.nlink(),
         mode: metadata.mode() & 0o7777,
+        owner: metadata.uid(),
         modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
         changed_ns: i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()),
     }

@@ -250,6 +250,11 @@ impl Changes {
         is_same.then_some(proof)
     }
 
+    /// Says whether some line is none, or was never finished.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken || self.unfinished_bytes > 0
+    }
+
     /// Device and inode of the log's file.
     pub(crate) fn identity(&self) -> (u64, u64) {
         self.identity

@@ -11,6 +11,19 @@ use crate::registry::{ROW_BYTES_MAX, RegistryState, Row};
 pub(crate) const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 
+/// What is wrong with a line of a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadLine {
+    /// It is no row.
+    NoRow,
+    /// It is about the session of the line before.
+    Duplicate,
+    /// It belongs before the line before.
+    Unsorted,
+    /// It has the number of another line.
+    Misnumbered,
+}
+
 /// A registry as far as it was read.
 #[derive(Debug)]
 pub(crate) struct Lines {
@@ -20,7 +33,7 @@ pub(crate) struct Lines {
     /// Key and generation of the last row.
     last: (String, u64),
     /// First line that is not the row that belongs there, counted from 1.
-    bad: Option<u64>,
+    bad: Option<(u64, BadLine)>,
     /// Of the line that is being read; what is beyond the longest row is dropped.
     partial: Vec<u8>,
     too_long: bool,
@@ -58,7 +71,12 @@ impl Lines {
 
     /// Says what was found, once all is read. An empty file is what the registry of an empty store is, too.
     pub(crate) fn state(&self) -> RegistryState {
-        self.bad.map_or(RegistryState::Sound, |line| RegistryState::Unusable { line })
+        self.bad.map_or(RegistryState::Sound, |(line, _)| RegistryState::Unusable { line })
+    }
+
+    /// Returns the first bad line, and what is wrong with it, once all is read.
+    pub(crate) fn bad(&self) -> Option<(u64, BadLine)> {
+        self.bad
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -81,13 +99,14 @@ impl Lines {
     fn end(&mut self) {
         let decoded = Row::decode(&self.partial).filter(|_| !self.too_long);
         // A row that is not in its place is believed all the same: as a witness it costs a look at its file at most.
-        let is_in_place = decoded.as_ref().is_some_and(|(index, row)| {
-            *index == self.finished
-                && self.last.0.as_str().cmp(&row.key).then(self.last.1.cmp(&row.generation)) == Ordering::Less
+        let wrong = decoded.as_ref().map_or(Some(BadLine::NoRow), |(index, row)| {
+            match self.last.0.as_str().cmp(&row.key).then(self.last.1.cmp(&row.generation)) {
+                Ordering::Equal => Some(BadLine::Duplicate),
+                Ordering::Greater => Some(BadLine::Unsorted),
+                Ordering::Less => (*index != self.finished).then_some(BadLine::Misnumbered),
+            }
         });
-        if !is_in_place {
-            self.bad = self.bad.or(self.finished.checked_add(1));
-        }
+        self.bad = self.bad.or_else(|| Some((self.finished.checked_add(1)?, wrong?)));
         if let Some((_, row)) = decoded {
             self.last.0.clone_from(&row.key);
             self.last.1 = row.generation;

@@ -44,6 +44,7 @@ impl Inode {
             identity: (1, u64::try_from(number).unwrap_or(u64::MAX)),
             link_count: self.link_count,
             mode: 0o600,
+            owner: 0,
             modified_ns: self.modified_ns,
             changed_ns: self.changed_ns,
         }

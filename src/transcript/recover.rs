@@ -158,7 +158,7 @@ pub(crate) fn agrees(layout: &Layout, key: &SessionKey, row: &Row) -> Result<boo
 }
 
 /// Says whether the line that ends at the row's length is the row's last record.
-fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, PathError> {
+pub(crate) fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Result<bool, PathError> {
     let Some(end) = row.length_bytes.checked_sub(1).filter(|_| row.length_bytes <= source.length_bytes()) else {
         return Ok(false);
     };

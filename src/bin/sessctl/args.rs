@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, completions, context, delete, export, fork, grep, import, info, label, list, mark, path, prune,
-    rebuild_index, repair, reset, resumable, show, stats, tail, title, trash, undo, verify,
+    append, completions, context, delete, doctor, export, fork, grep, import, info, label, list, mark, path, prune,
+    quarantine, rebuild_index, repair, reset, resumable, show, stats, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -19,7 +19,7 @@ Exit status:
   1  failed (I/O, bad input)
   2  usage
   3  damage found, or data lost
-  4  heals by itself: torn tail, missing or unusable registry (verify, and rebuild-index --dry-run)
+  4  heals by itself: torn tail, missing or unusable registry (verify, doctor, and rebuild-index --dry-run)
   5  busy: another writer holds the session
   6  no such store or session
 The worst of several wins in the order 1, 3, 5, 6, 4.";
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Completions(completions::Args),
     Man(completions::ManArgs),
     Import(import::Args),
+    Doctor(doctor::Args),
+    Quarantine(quarantine::Args),
 }
 
 impl Args {

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod delete;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod fork;
@@ -16,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod mark;
 pub(crate) mod path;
 pub(crate) mod prune;
+pub(crate) mod quarantine;
 pub(crate) mod rebuild_index;
 pub(crate) mod repair;
 pub(crate) mod reset;
@@ -65,6 +67,8 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),
         Command::Import(args) => import::run(args, global, output),
+        Command::Doctor(args) => doctor::run(args, global, output),
+        Command::Quarantine(args) => quarantine::run(args, global, output),
     }
 }
 

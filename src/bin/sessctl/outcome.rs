@@ -2,8 +2,8 @@
 
 use std::io;
 
-use sesslog::Error;
 use sesslog::import::OriginalError;
+use sesslog::{Error, NotRestorable};
 
 /// The result of a command, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +170,18 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::BetweenGenerations { key, .. } => {
             format!("delete the oldest first, or all of them: sessctl delete {}", shell_word(key.as_str()))
         }
+        Error::NotInQuarantine { .. } => "sessctl quarantine list".to_owned(),
+        Error::NotRestorable { name, reason } => match reason {
+            NotRestorable::NoTranscript | NotRestorable::DamagedAgain => {
+                "sessctl verify, to see what is wrong with the session; what is kept stays kept".to_owned()
+            }
+            // Also of what was never acknowledged: whoever wants it appends it.
+            _ => format!(
+                "to look at what it holds, and append what is wanted: sessctl quarantine show {}",
+                shell_word(name)
+            ),
+        },
+        Error::ForeignOwner { owner, .. } => format!("run it as that user: sudo -u '#{owner}' sessctl doctor --fix"),
         Error::NotInTrash { .. } => "sessctl trash list".to_owned(),
         Error::ClockBehind { key, generation, seq, .. } => {
             let look =

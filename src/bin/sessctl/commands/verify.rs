@@ -170,7 +170,13 @@ pub(crate) fn left_out(report: &Report, output: &Output) {
 
 /// Returns what a finding makes of a store.
 pub(crate) fn outcome_of(kind: &FindingKind) -> Outcome {
-    match kind.severity() {
+    outcome_of_severity(kind.severity())
+}
+
+/// Returns what a finding of this severity makes of a store.
+pub(crate) fn outcome_of_severity(severity: Severity) -> Outcome {
+    match severity {
+        Severity::Info | Severity::Warning => Outcome::Done,
         Severity::Heals => Outcome::Heals,
         Severity::Damage => Outcome::Damaged,
         _ => Outcome::Failed,
