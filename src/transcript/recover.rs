@@ -174,20 +174,27 @@ pub(crate) fn is_anchored(source: &mut Source, header: &Header, row: &Row) -> Re
             && row.length_bytes == header.length_bytes
             && row.last_crc == header.crc);
     }
-    let start = end.saturating_sub(ANCHOR_LINE_BYTES);
-    let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
-    let block = source.view(start, length)?.get(..length).unwrap_or_default();
     let closed = row.state == SessionState::Closed;
-    let Some(newline) = memchr::memrchr(b'\n', block) else {
+    let mut line = None;
+    // Most last lines are short, and a list looks at thousands of them.
+    for most in [ANCHOR_LINE_BYTES / 16, ANCHOR_LINE_BYTES] {
+        let start = end.saturating_sub(most);
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+        let block = source.view(start, length)?.get(..length).unwrap_or_default();
+        if let Some(newline) = memchr::memrchr(b'\n', block) {
+            line = block.get(newline.saturating_add(1)..).map(<[u8]>::to_vec);
+            break;
+        }
+    }
+    let Some(line) = line else {
         // Its checksum is the row's; the number that the next record counts from is read, not believed.
         let start = source.line_start_before(row.length_bytes)?;
         let head = source.view(start, HEAD_BYTES_MAX)?;
         return Ok(frame::decode_head(head).is_ok_and(|head| head.seq == row.last_seq) && !closed);
     };
-    let line = block.get(newline.saturating_add(1)..).unwrap_or_default();
-    let Ok((head, crc)) = frame::decode(line, header.crc) else { return Ok(false) };
+    let Ok((head, crc)) = frame::decode(&line, header.crc) else { return Ok(false) };
     // Nothing follows a reset: a row that says otherwise would have us append behind one, or begin a generation without.
-    let mark = std::str::from_utf8(head.body(line)).ok().filter(|_| head.kind == KIND_MARK).map(Mark::parse);
+    let mark = std::str::from_utf8(head.body(&line)).ok().filter(|_| head.kind == KIND_MARK).map(Mark::parse);
     let is_reset = matches!(mark, Some(Mark::Reset { .. }));
     Ok((head.seq, crc, is_reset) == (row.last_seq, row.last_crc, closed))
 }
