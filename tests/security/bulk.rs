@@ -13,7 +13,7 @@ use crate::{Run, filled, forge, run, sessctl_after, transcript};
 
 const MIB: u64 = 1024 * 1024;
 /// What a command may hold of a file whose records are small: a fraction of every file here.
-const DATA_MIB: u64 = 8;
+const DATA_MIB: u64 = 10;
 /// Size of what may not be held.
 const LARGE: u64 = 12 * MIB;
 
