@@ -209,7 +209,8 @@ impl Leftover {
         let Header { body, .. } = graves::header(&inner.layout, &self.entry.path).ok().flatten()?;
         let key = SessionKey::new(&body.key).ok()?;
         let row = inner.row(&key, name.generation).ok().flatten()?;
-        (inner.layout.is_gone(&to) && row.id == body.id).then_some((key, to))
+        let is_it = (key.file_stem(), body.generation) == (name.stem.clone(), name.generation) && row.id == body.id;
+        (is_it && inner.layout.is_gone(&to)).then_some((key, to))
     }
 }
 
