@@ -35,11 +35,8 @@ pub(super) fn heal(
 ) -> Result<Vec<Healed>, Error> {
     let inner: &Inner = store.inner();
     inner.check_writable()?;
+    store.check_owner()?;
     let layout = &inner.layout;
-    let owner = layout.fs.stat(&layout.root).context("stat", &layout.root)?.owner;
-    if let Some(user) = layout.fs.user().filter(|user| *user != owner) {
-        return Err(Error::ForeignOwner { path: layout.root.clone(), owner, user });
-    }
     let mut healed = Vec::new();
     for symptom in diagnosis.symptoms.iter().filter(|symptom| symptom.ailment == Ailment::FolderMissing) {
         // Whoever opened the store for writing has made it.
@@ -76,6 +73,15 @@ pub(super) fn heal(
         heal_locks(inner, diagnosis, &mut healed);
     }
     Ok(healed)
+}
+
+pub(super) fn check_owner(inner: &Inner) -> Result<(), Error> {
+    let layout = &inner.layout;
+    let owner = layout.fs.stat(&layout.root).context("stat", &layout.root)?.owner;
+    match layout.fs.user().filter(|user| *user != owner) {
+        Some(user) => Err(Error::ForeignOwner { path: layout.root.clone(), owner, user }),
+        None => Ok(()),
+    }
 }
 
 fn heal_modes(inner: &Inner, healed: &mut Vec<Healed>) -> Result<(), PathError> {

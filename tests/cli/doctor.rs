@@ -254,21 +254,34 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        "damage-misplaced",
+        "unsupported-format",
         |bench| {
-            let text = fs::read_to_string(bench.transcript("k", 1)).unwrap();
-            let lines: Vec<_> = text.split_inclusive('\n').collect();
-            fs::write(bench.transcript("k", 1), [lines[0], lines[1], lines[3], lines[2]].concat()).unwrap();
+            let later = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1/unknown-format/transcripts");
+            let later = fs::read_dir(later).unwrap().next().unwrap().unwrap().path();
+            let to = bench.store().join("transcripts").join(later.file_name().unwrap());
+            fs::copy(later, &to).unwrap();
+            set_mode(&to, 0o600);
         },
-        3,
-        true,
+        1,
+        false,
         false,
     ),
     (
+        "unreadable",
+        |bench| {
+            fs::remove_file(bench.transcript("k", 1)).unwrap();
+            fs::create_dir(bench.transcript("k", 1)).unwrap();
+        },
+        1,
+        false,
+        false,
+    ),
+    ("trash", |bench| drop(bench.run(&["delete", "k"]).expect(0)), 0, false, false),
+    (
         "unterminated",
         |bench| {
-            fs::remove_file(bench.registry_path()).unwrap();
-            bench.run(&["delete", "k"]).expect(0);
+            // No witness says that it was promised.
+            edit_lines(bench, |lines| drop(lines.pop()));
             edit(&bench.transcript("other", 1), |bytes| bytes.truncate(bytes.len() - 1));
         },
         4,
@@ -396,6 +409,41 @@ fn check((id, damage, code, by_command, by_fix): &Case) {
         assert_eq!(bench.ids(), kept, "{id}: a second run");
         bench.doctor(&[]).expect(0);
     }
+}
+
+#[test]
+fn a_record_out_of_its_place_is_named_where_it_stands_and_where_it_is_missing() {
+    let bench = sound();
+    let text = fs::read_to_string(bench.transcript("k", 1)).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    fs::write(bench.transcript("k", 1), [lines[0], lines[1], lines[3], lines[2]].concat()).unwrap();
+    assert_eq!(bench.ids(), ["damage-gap", "damage-misplaced"]);
+    bench.shell(bench.doctor(&[]).of_type("finding")[1]["command"].as_str().unwrap());
+    assert_eq!(bench.ids(), ["quarantine"]);
+    assert_eq!(bench.run(&["show", "k"]).expect(0).stdout, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_given_back() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give a file away.
+        return;
+    }
+    let bench = sound();
+    std::os::unix::fs::chown(bench.transcript("k", 1), Some(4_000_000), None).unwrap();
+    let run = bench.doctor(&[]).expect(0);
+    assert_eq!(ids(&run), ["owner-mixed"]);
+    bench.shell(run.of_type("finding")[0]["command"].as_str().unwrap());
+    assert_eq!(bench.ids(), Vec::<String>::new());
+    // The whole store, as it is when root looks at it: nothing is made there that its owner could not read.
+    fs::remove_file(bench.registry_path()).unwrap();
+    for path in [bench.store()].into_iter().chain(everything(&bench.store()).into_iter().map(|(path, _)| path)) {
+        std::os::unix::fs::chown(path, Some(4_000_000), None).unwrap();
+    }
+    let run = bench.doctor(&["--fix"]).expect(1);
+    assert_eq!(ids(&run), ["registry-missing", "owner-other"]);
+    assert!(run.of_type("error")[0]["hint"].as_str().unwrap().contains("sudo -u '#4000000'"), "{run:?}");
+    assert!(!bench.registry_path().exists());
 }
 
 #[test]

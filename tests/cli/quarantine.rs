@@ -27,7 +27,9 @@ fn an_original_is_listed_shown_and_taken_back() {
     assert_eq!(bench.run(&["quarantine", "show", &name]).expect(0).stdout.as_bytes(), original);
     let pieces = bench.run(&["quarantine", "show", &name, "--json"]).expect(0).of_type("piece");
     let hex: String = pieces.iter().map(|piece| piece["hex"].as_str().unwrap()).collect();
-    assert_eq!(hex, original.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let bytes =
+        hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    assert!(bytes.eq(original.iter().copied()), "{hex}");
 
     bench.run(&["quarantine", "restore", &name]).expect(0);
     assert!(fs::read(bench.transcript("k", 1)).unwrap() == original, "not as it was");

@@ -147,7 +147,9 @@ fn line_of(kept: &Quarantined, dropped: Option<bool>) -> FileLine<'_> {
 
 fn list(global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
     let files = global.open_read_only()?.quarantined()?;
-    files.iter().for_each(|kept| summary.add(kept));
+    for kept in &files {
+        summary.add(kept);
+    }
     if output.is_json() {
         files.iter().try_for_each(|kept| output.object("quarantined", &line_of(kept, None)))?;
         return Ok(Outcome::Done);
