@@ -46,7 +46,7 @@ pub(super) fn heal(
         }
     }
     if diagnosis.has(|it| matches!(it, Ailment::ModeOpen | Ailment::ModeClosed)) {
-        heal_modes(inner, &mut healed)?;
+        heal_modes(inner, diagnosis, &mut healed)?;
     }
     let options = DoctorOptions::new();
     let locks = locks::examine(inner, &mut Found::new(&options));
@@ -84,15 +84,19 @@ pub(super) fn check_owner(inner: &Inner) -> Result<(), Error> {
     }
 }
 
-fn heal_modes(inner: &Inner, healed: &mut Vec<Healed>) -> Result<(), PathError> {
+fn heal_modes(inner: &Inner, diagnosis: &Diagnosis, healed: &mut Vec<Healed>) -> Result<(), PathError> {
     let layout = &inner.layout;
     let mut failed = None;
-    each_wrong_mode(layout, |path, stat, wanted| {
+    each_wrong_mode(layout, |ailment, path, stat, wanted| {
+        // What somebody wants as it is was not found.
+        if !diagnosis.has(|it| it == ailment) {
+            return;
+        }
         let mode = (stat.mode & !0o777) | (wanted & 0o777);
         match layout.fs.set_mode(path, mode).context("set the mode of", path) {
             Ok(()) => {
                 let what = format!("mode {:04o} instead of {:04o}", mode & 0o777, stat.mode & 0o777);
-                healed.push(Healed { ailment: Ailment::ModeOpen, path: Some(path.to_owned()), what });
+                healed.push(Healed { ailment, path: Some(path.to_owned()), what });
             }
             Err(error) => failed = failed.take().or(Some(error)),
         }
