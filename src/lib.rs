@@ -31,8 +31,12 @@
 //!
 //! # Features
 //!
-//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. `sim`
-//! adds a simulated disk for tests of what is built on a store.
+//! `cli` (default) adds what the command `sessctl` needs; a library user turns it off with `default-features = false`. It turns on
+//! `import` (module `import`: histories of other systems become sessions) and `export` (module `export`: sessions as pages and
+//! in the shapes of other systems), which a library user can have by themselves, and `import-sqlite`, which brings `SQLite` for
+//! histories that are databases; to build it takes a compiler of C. `sim` adds a simulated disk for tests of what is built on a
+//! store. `metrics` and `tracing` tell a recorder and a subscriber of the process what the store does: commits, the time
+//! of each fsync, the queue, torn tails, damage, poisoned writers.
 
 #![cfg_attr(
     not(test),
@@ -84,6 +88,8 @@ mod layout;
 
 mod error;
 
+mod telemetry;
+
 mod future;
 
 mod registry;
@@ -100,6 +106,8 @@ mod finding;
 
 mod verify;
 
+mod search;
+
 mod rebuild;
 
 mod repair;
@@ -112,7 +120,15 @@ mod restore;
 
 mod prune;
 
+#[cfg(feature = "import")]
+pub mod import;
+
+#[cfg(feature = "export")]
+pub mod export;
+
 mod quarantine;
+#[cfg(feature = "export")]
+pub mod stats;
 
 mod doctor;
 
@@ -137,6 +153,7 @@ pub use record::{Head, NewRecord, Receipt, Record, RecordError};
 pub use registry::{RegistryState, Row};
 pub use repair::Repaired;
 pub use restore::Trashed;
+pub use search::{Found, Needle, SearchOptions, Searched};
 pub use status::{Flag, OpenTurn, SessionState, Status};
 pub use store::{
     Context, Drained, Flushed, Listed, MarkedRecent, NewSession, Options, Pending, ReadOptions, Resumable, Session,

@@ -146,6 +146,9 @@ impl Store {
         let mut report = if options.keys.is_empty() { look.at_all()? } else { look.at_keys()? };
         // A file's findings stand together, in its order.
         report.findings.sort_by_cached_key(Finding::rank);
+        // A broken registry may have a row twice.
+        let is_lost = |finding: &Finding| matches!(finding.kind, FindingKind::RowWithoutFile);
+        report.findings.dedup_by(|a, b| is_lost(a) && is_lost(b) && a.path == b.path);
         Ok(report)
     }
 }
@@ -197,7 +200,9 @@ impl Look<'_> {
         let mut report = self.fold(next, |look, row| {
             let Ok(key) = SessionKey::new(&row.key) else { return Report::default() };
             let name = TranscriptName { stem: key.file_stem(), generation: row.generation };
-            listed.tick(&name);
+            if listed.tick(&name) == Tick::Again {
+                return Report::default();
+            }
             look.at(&name, Some(&key), Some(&row))
         });
         failed.map_or(Ok(()), Err)?;
@@ -209,7 +214,7 @@ impl Look<'_> {
                 report.add(self.fold(|| unknown.next(), |look, name| look.at(&name, None, None)));
             };
             inner.layout.each_transcript(|name| {
-                if listed.tick(&name) {
+                if listed.tick(&name) == Tick::First {
                     names.push(name);
                 }
                 if names.len() == UNKNOWN_MAX {
@@ -281,6 +286,16 @@ impl Look<'_> {
     }
 }
 
+/// What ticking a name off came to.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Tick {
+    First,
+    /// It was ticked off.
+    Again,
+    /// It was not in the folder.
+    Unlisted,
+}
+
 /// The transcripts in the folder, each to be ticked off once. Of a name only a hash is kept, too long for two to be the same.
 pub(crate) struct Names {
     hashers: [RandomState; 2],
@@ -304,10 +319,14 @@ impl Names {
         self.hashes.len()
     }
 
-    /// Ticks a name off; `false` if it was, or was not in the folder.
-    pub(crate) fn tick(&self, name: &TranscriptName) -> bool {
+    /// Ticks a name off.
+    pub(crate) fn tick(&self, name: &TranscriptName) -> Tick {
         let found = self.hashes.binary_search(&hash(&self.hashers, name)).ok();
-        found.and_then(|at| self.ticked.get(at)).is_some_and(|ticked| !ticked.swap(true, Ordering::Relaxed))
+        match found.and_then(|at| self.ticked.get(at)).map(|ticked| ticked.swap(true, Ordering::Relaxed)) {
+            None => Tick::Unlisted,
+            Some(false) => Tick::First,
+            Some(true) => Tick::Again,
+        }
     }
 
     /// Says whether any is left.

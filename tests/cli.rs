@@ -6,22 +6,28 @@
 
 #[path = "cli/append.rs"]
 mod append;
-#[path = "cli/doctor.rs"]
-mod doctor;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/grep.rs"]
+mod grep;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/marks.rs"]
 mod marks;
 #[path = "cli/mend.rs"]
 mod mend;
+#[path = "cli/packaging.rs"]
+mod packaging;
 #[path = "cli/process.rs"]
 mod process;
-#[path = "cli/quarantine.rs"]
-mod quarantine;
 #[path = "cli/resumable.rs"]
 mod resumable;
+#[path = "cli/stats.rs"]
+mod stats;
 #[path = "cli/trash.rs"]
 mod trash;
 #[path = "cli/view.rs"]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Ground floor first. A module may use those before it.
-const ORDER: [&str; 36] = [
+const ORDER: &[&str] = &[
     "format",
     "sync",
     "parallel",
@@ -23,6 +23,7 @@ const ORDER: [&str; 36] = [
     "lock",
     "layout",
     "error",
+    "telemetry",
     "future",
     "registry",
     "resume",
@@ -31,12 +32,16 @@ const ORDER: [&str; 36] = [
     "store",
     "finding",
     "verify",
+    "search",
     "rebuild",
     "repair",
     "fork",
     "trash",
     "restore",
     "prune",
+    "import",
+    "export",
+    "stats",
     "quarantine",
     "doctor",
     "sim",

@@ -23,7 +23,7 @@ use crate::transcript::first_line::HeaderState;
 use crate::transcript::reader::Item;
 use crate::transcript::recover;
 use crate::transcript::source::Source;
-use crate::verify::Names;
+use crate::verify::{Names, Tick};
 
 /// Marks of the store's own session that are read, from the newest on.
 const STARTS_MAX: usize = 1000;
@@ -88,13 +88,15 @@ pub(super) fn examine(store: &Store, locks: &Locks, judged: &Judged, found: &mut
     while let Some(row) = rows.next()? {
         let Ok(key) = SessionKey::new(&row.key) else { continue };
         let name = TranscriptName { stem: key.file_stem(), generation: row.generation };
-        if listed.tick(&name) {
+        if listed.tick(&name) == Tick::First {
             pass.look_at_row(&key, &name, &row, found);
         }
     }
     if listed.left() {
         let mut names = Vec::new();
-        inner.layout.each_transcript(|name| names.extend(Some(name).filter(|name| listed.tick(name))))?;
+        inner
+            .layout
+            .each_transcript(|name| names.extend(Some(name).filter(|name| listed.tick(name) == Tick::First)))?;
         names.sort();
         for name in names {
             pass.look_at_unknown(&name);

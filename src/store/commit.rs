@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::atomic::Durability;
 use crate::error::Error;
 use crate::fs::PathError;
+use crate::mark::Mark;
 use crate::record::{Head, NewRecord, Receipt};
 use crate::status::SessionState;
 use crate::store::group::{self, Append, waiting};
@@ -13,6 +14,7 @@ use crate::store::job::{Again, Decide, Done, Job, TurnChange, TurnId};
 use crate::store::settle::Birth;
 use crate::store::slot::{Held, Kept, Slot};
 use crate::store::waiter::{Answer, Waiter};
+use crate::telemetry;
 use crate::timestamp::Timestamp;
 use crate::transcript::padding::Heat;
 use crate::transcript::writer::{CommitError, Writer, Written};
@@ -164,6 +166,7 @@ impl Lead<'_> {
         loop {
             let waiting = waiting(appends);
             let Some(writer) = self.writer.as_mut() else { return Err(Error::Closed) };
+            telemetry::span!("commit", self.slot.key, writer.row().generation);
             if waiting.is_empty() {
                 if appends.iter().all(Append::is_answered) {
                     return Ok(());
@@ -277,7 +280,8 @@ impl Lead<'_> {
 
     /// Opens the session's transcript, or says which one is to be made.
     fn open(&mut self, now: Timestamp) -> Result<Option<Unborn>, Error> {
-        let opened = self.inner.open_writer(self.slot)?;
+        telemetry::span!("open", self.slot.key);
+        let opened = self.inner.open_writer(self.slot).inspect_err(telemetry::failed)?;
         // A close takes the list of open sessions once; what is opened after that would stay open for ever.
         self.inner.check_writable()?;
         let found = match &opened {
@@ -294,6 +298,9 @@ impl Lead<'_> {
             writer.set_heat(heat);
         }
         if let Some(mark) = mark {
+            if let Mark::Recovered { bytes, .. } = mark {
+                telemetry::torn(&self.slot.key, writer.row().generation, bytes);
+            }
             writer.commit(&[&NewRecord::mark(&mark)], true, now).map_err(|error| self.failed(error))?;
         }
         self.inner.fold(&self.slot.key, writer.row());
@@ -386,7 +393,7 @@ impl Lead<'_> {
     /// Turns a commit's failure into the caller's error. A poisoned writer is let go of at once, and its lock with it; the lock
     /// file stays.
     fn failed(&mut self, error: CommitError) -> Error {
-        match error {
+        let error = match error {
             CommitError::RolledBack(source) => {
                 self.fold_if_durable();
                 Error::WriteFailed { key: self.slot.key.clone(), source }
@@ -397,7 +404,9 @@ impl Lead<'_> {
                 self.poisoned = Some(error.clone());
                 error
             }
-        }
+        };
+        telemetry::failed(&error);
+        error
     }
 
     fn poisoned_error(&self, in_doubt: Option<(u64, u64)>, source: PathError) -> Error {

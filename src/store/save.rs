@@ -16,6 +16,7 @@ use crate::registry::{RegistryState, Rows};
 use crate::store::inner::Inner;
 use crate::store::rows::Registry;
 use crate::sync::PoisonError;
+use crate::telemetry;
 
 impl Registry {
     /// Returns the keys of which the registry's file does not say what we do.
@@ -37,6 +38,7 @@ impl Registry {
 impl Inner {
     /// Makes what changed known to other processes and to the next one: in the log where there is one, else by a whole save.
     pub(crate) fn save_registry(&self) -> Result<(), Error> {
+        telemetry::span!("save_registry");
         if self.changes().is_none() {
             return self.save_whole();
         }

@@ -19,6 +19,7 @@ use crate::store::job::{Decide, Done, Job, TurnId};
 use crate::store::waiter::{Answer, Called, Waiter};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::telemetry;
 use crate::transcript::padding::Heat;
 use crate::transcript::writer::Writer;
 
@@ -68,7 +69,9 @@ pub(crate) struct Kept {
 impl Kept {
     /// Gives its share of the queue back. Before the answer: whoever gets that may submit as much again.
     pub(crate) fn leave_queue(&mut self) {
-        self.store.inner().queued_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        let before = self.store.inner().queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        telemetry::queued(before.saturating_sub(bytes));
     }
 }
 
@@ -176,6 +179,7 @@ impl Slot {
     pub(crate) fn queue(self: &Arc<Self>, store: &Store, job: Job, bytes: u64) -> Result<Arc<Waiter>, Error> {
         let limit_bytes = store.inner().options.queue_bytes_max;
         let before = store.inner().queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        telemetry::queued(before.saturating_add(bytes));
         let kept = Some(Kept { store: store.clone(), slot: Arc::clone(self), bytes });
         if before > 0 && before.saturating_add(bytes) > limit_bytes {
             return Err(Error::QueueFull { key: self.key.clone(), limit_bytes });

@@ -18,6 +18,7 @@ use crate::lock::Lock;
 use crate::mark::Mark;
 use crate::record::{Info, NewRecord};
 use crate::registry::Row;
+use crate::telemetry;
 use crate::timestamp::Timestamp;
 use crate::transcript::ids::{Found, Ids};
 use crate::transcript::padding::Heat;
@@ -144,8 +145,10 @@ impl Writer {
         }
         let temp = midwife.alone(|| TempFile::create(&*layout.fs, &path, layout.file_mode)).map_err(untouched)?;
         write_all(&*temp.file, &buffer, 0).context("write", &temp.path).map_err(untouched)?;
-        temp.file.sync_all().context("fsync", &temp.path).map_err(untouched)?;
+        let synced = telemetry::fsync(key.as_str(), generation, || temp.file.sync_all());
+        synced.context("fsync", &temp.path).map_err(untouched)?;
         let file = midwife.alone(|| temp.persist_new(&path)).map_err(untouched)?;
+        telemetry::committed(records.len(), buffer.len());
         // From here on a file is there: without the folder's fsync its name may or may not survive.
         let in_doubt = (row.last_seq > 0).then_some((1, row.last_seq));
         lock.doubt();
@@ -251,6 +254,7 @@ impl Writer {
                 ids.put(id_json, offset);
             }
         }
+        telemetry::committed(written.len(), content_bytes);
         self.encoded = encoded;
         if sync {
             self.heat.note(now.unix_ms());
@@ -331,7 +335,8 @@ impl Writer {
     /// [`sync`](Self::sync) of a file that was looked at just now.
     fn sync_ours(&mut self) -> Result<(), CommitError> {
         let records = self.unsynced();
-        if let Err(error) = self.file.sync_data() {
+        let synced = telemetry::fsync(&self.row.key, self.row.generation, || self.file.sync_data());
+        if let Err(error) = synced {
             // Never tried again: the kernel may have dropped the pages and forgotten the error.
             return Err(self.poison_with(self.row.last_seq, "fdatasync", error));
         }

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 use sesslog::{Options, SessionKey, Store};
 
 use crate::commands::{
-    append, context, delete, doctor, fork, info, label, list, mark, path, prune, quarantine, rebuild_index, repair,
-    reset, resumable, show, tail, title, trash, undo, verify,
+    append, completions, context, delete, doctor, export, fork, grep, import, info, label, list, mark, path, prune,
+    quarantine, rebuild_index, repair, reset, resumable, show, stats, tail, title, trash, undo, verify,
 };
 use crate::outcome::Failure;
 
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Show(show::Args),
     Context(context::Args),
     Tail(tail::Args),
+    Grep(grep::Args),
+    Stats(stats::Args),
     Info(info::Args),
     Path(path::Args),
     Mark(mark::Args),
@@ -67,12 +69,16 @@ pub(crate) enum Command {
     Fork(fork::Args),
     Title(title::Args),
     Label(label::Args),
+    Export(export::Args),
     Delete(delete::Args),
     Prune(prune::Args),
     Trash(trash::Args),
     Verify(verify::Args),
     RebuildIndex(rebuild_index::Args),
     Repair(repair::Args),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
+    Import(import::Args),
     Doctor(doctor::Args),
     Quarantine(quarantine::Args),
 }
@@ -81,8 +87,10 @@ impl Args {
     /// Reads the command line. Help and version come as errors, too.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let args = Self::try_parse()?;
-        if let Command::Mark(mark) = &args.command {
-            mark.check()?;
+        match &args.command {
+            Command::Mark(mark) => mark.check()?,
+            Command::Export(export) => export.check(&args.global)?,
+            _ => {}
         }
         Ok(args)
     }

@@ -2,11 +2,15 @@
 
 pub(crate) mod append;
 pub(crate) mod change;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod delete;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod forget;
 pub(crate) mod fork;
+pub(crate) mod grep;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod label;
 pub(crate) mod list;
@@ -19,6 +23,7 @@ pub(crate) mod repair;
 pub(crate) mod reset;
 pub(crate) mod resumable;
 pub(crate) mod show;
+pub(crate) mod stats;
 pub(crate) mod tail;
 pub(crate) mod title;
 pub(crate) mod trash;
@@ -39,8 +44,12 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Append(args) => append::run(args, global, output),
         Command::List(args) => list::run(args, global, output),
         Command::Show(args) => show::run(args, global, output),
+        Command::Completions(args) => completions::run(args, output),
+        Command::Man(args) => completions::run_man(args, output),
         Command::Context(args) => context::run(args, global, output),
+        Command::Stats(args) => stats::run(args, global, output),
         Command::Tail(args) => tail::run(args, global, output),
+        Command::Grep(args) => grep::run(args, global, output),
         Command::Info(args) => info::run(args, global, output),
         Command::Path(args) => path::run(args, global, output),
         Command::Mark(args) => mark::run(args, global, output),
@@ -50,12 +59,14 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Outcome {
         Command::Fork(args) => fork::run(args, global, output),
         Command::Title(args) => title::run(args, global, output),
         Command::Label(args) => label::run(args, global, output),
+        Command::Export(args) => export::run(args, global, output),
         Command::Delete(args) => delete::run(args, global, output),
         Command::Prune(args) => prune::run(args, global, output),
         Command::Trash(args) => trash::run(args, global, output),
         Command::Verify(args) => verify::run(args, global, output),
         Command::RebuildIndex(args) => rebuild_index::run(args, global, output),
         Command::Repair(args) => repair::run(args, global, output),
+        Command::Import(args) => import::run(args, global, output),
         Command::Doctor(args) => doctor::run(args, global, output),
         Command::Quarantine(args) => quarantine::run(args, global, output),
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use sesslog::import::OriginalError;
 use sesslog::{Error, NotRestorable};
 
 /// The result of a command, the worst last.
@@ -74,10 +75,16 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Export(sesslog::export::ExportError),
+    #[error(transparent)]
+    Original(sesslog::import::OriginalError),
     #[error("can not watch for signals")]
     Signals(#[source] io::Error),
     #[error("can not start a thread")]
     Thread(#[source] io::Error),
+    #[error("not a pattern: {reason}")]
+    Pattern { reason: String },
     #[error("no store named, and no home folder to find the default one in")]
     NoHome,
 }
@@ -97,6 +104,15 @@ impl Failure {
                 "name the one wanted: sessctl trash restore {}",
                 names.first().map_or("NAME", |name| name)
             )),
+            Self::Original(OriginalError::Damaged { .. }) => {
+                Some("sessctl verify, to see which command mends it".to_owned())
+            }
+            Self::Original(OriginalError::NotImported { .. }) => {
+                Some("for the bodies, one a line: --as jsonl".to_owned())
+            }
+            Self::Original(OriginalError::Unfinished) => {
+                Some("sessctl import again: it adds what is missing".to_owned())
+            }
             Self::NoHome => Some("name the store with --store DIR or SESSLOG_STORE".to_owned()),
             _ => None,
         }
@@ -107,6 +123,7 @@ impl From<&Failure> for Outcome {
     fn from(failure: &Failure) -> Self {
         match failure {
             Failure::Store(error) | Failure::Restore(error) => Self::from(error),
+            Failure::Original(OriginalError::Damaged { .. }) => Self::Damaged,
             _ => Self::Failed,
         }
     }

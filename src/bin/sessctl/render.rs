@@ -142,25 +142,37 @@ impl Output {
         self.json
     }
 
+    /// Says whether somebody looks at it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// Prints bytes as a line: as they are, but to a terminal.
     pub(crate) fn line(&mut self, text: &[u8]) -> Result<(), Failure> {
         let text = if self.terminal { escaped_json(text) } else { Cow::Borrowed(text) };
         self.out.write_all(&text).and_then(|()| self.out.write_all(b"\n")).map_err(Failure::Output)
     }
 
-    /// Prints bytes that are no line: as they are, but to a terminal.
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Prints a part of a longer text: as it is, but to a terminal, where only line ends and tabs are taken as they are.
+    pub(crate) fn text(&mut self, part: &[u8]) -> io::Result<()> {
         if !self.terminal {
-            return self.out.write_all(bytes).map_err(Failure::Output);
+            return self.out.write_all(part);
         }
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let text = line.strip_suffix(b"\n");
-            self.out.write_all(&escaped_json(text.unwrap_or(line))).map_err(Failure::Output)?;
-            if text.is_some() {
-                self.out.write_all(b"\n").map_err(Failure::Output)?;
-            }
+        let text = String::from_utf8_lossy(part);
+        for piece in text.split_inclusive(['\n', '\t']) {
+            let (shown, end) = match piece.char_indices().next_back() {
+                Some((at, '\n' | '\t')) => piece.split_at(at),
+                _ => (piece, ""),
+            };
+            self.out.write_all(escaped(shown).as_bytes())?;
+            self.out.write_all(end.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Prints bytes as they are: a file for another program.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(Failure::Output)
     }
 
     /// Prints a JSON line.
@@ -278,6 +290,12 @@ impl Output {
     /// Ends a command: the error if there was one, the summary, and what it all came to.
     pub(crate) fn finish(&mut self, summary: &impl Serialize, result: Result<Outcome, Failure>) -> Outcome {
         self.finish_as(summary, result, Outcome::name)
+    }
+
+    /// [`finish`](Self::finish) for a command that prints a file, with `--json` too.
+    pub(crate) fn finish_plain(&mut self, result: Result<Outcome, Failure>) -> Outcome {
+        self.json = false;
+        self.finish(&(), result)
     }
 
     /// [`finish`](Self::finish) with a command's own names of outcomes.

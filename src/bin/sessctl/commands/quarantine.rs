@@ -187,7 +187,7 @@ fn show(args: &ShowArgs, global: &Global, output: &mut Output, summary: &mut Sum
             }
             output.object("piece", &PieceLine { offset: summary.bytes, bytes: count, hex })?;
         } else {
-            output.raw(bytes)?;
+            output.text(bytes).map_err(Failure::Output)?;
         }
         summary.bytes = summary.bytes.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
     }

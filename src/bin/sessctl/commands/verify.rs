@@ -1,9 +1,13 @@
 //! `sessctl verify`
 
+use std::path::PathBuf;
+
 use serde::Serialize;
+use sesslog::import::compare;
 use sesslog::{Error, Finding, FindingKind, Report, SessionKey, Severity, Store, VerifyOptions};
 
 use crate::args::{EXIT_STATUS, Global, session_key};
+use crate::commands::import::{self, Sources};
 use crate::outcome::{Failure, Outcome};
 use crate::progress::with_bar;
 use crate::render::{Output, causes, counted, escaped, range_text};
@@ -23,6 +27,11 @@ pub(crate) struct Args {
     /// Number of transcripts read at once; 0 stands for one a core
     #[arg(long, value_name = "N", default_value_t = 0)]
     jobs: usize,
+    /// Files and folders of histories: check instead whether every byte of them was imported
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["keys", "deep"])]
+    against: Vec<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 /// A finding as `verify` and `rebuild-index` print it.
@@ -43,6 +52,17 @@ pub(crate) struct FindingLine<'a> {
     pub(crate) mend: Option<String>,
 }
 
+/// A source of which every byte is in the store.
+#[derive(Serialize)]
+struct KeptLine<'a> {
+    key: &'a str,
+    generation: u64,
+    from: &'static str,
+    path: String,
+    bytes: u64,
+    state: &'static str,
+}
+
 #[derive(Default, Serialize)]
 struct Summary {
     sessions: u64,
@@ -53,7 +73,11 @@ struct Summary {
 
 pub(crate) fn run(args: &Args, global: &Global, output: &mut Output) -> Outcome {
     let mut summary = Summary::default();
-    let result = print(args, global, output, &mut summary);
+    let result = if args.against.is_empty() {
+        print(args, global, output, &mut summary)
+    } else {
+        against(args, global, output, &mut summary)
+    };
     output.finish_as(&summary, result, status_name)
 }
 
@@ -95,6 +119,37 @@ fn print(args: &Args, global: &Global, output: &mut Output, summary: &mut Summar
     summary.findings += report.findings_left_out;
     output.flush()?;
     let counts = [(summary.sessions, "session"), (summary.records, "record"), (summary.findings, "finding")];
+    let counts = counts.map(|(count, thing)| counted(count, thing)).join(", ");
+    output.say(&format!("{}: {counts}", status_name(outcome)));
+    Ok(outcome)
+}
+
+/// Compares sources with what was imported of them.
+fn against(args: &Args, global: &Global, output: &mut Output, summary: &mut Summary) -> Result<Outcome, Failure> {
+    let store = global.open_read_only()?;
+    let options = args.sources.options(args.jobs);
+    let compared = with_bar(|progress| compare(&store, &args.against, &options, progress));
+    let mut outcome = Outcome::Done;
+    for kept in &compared.kept {
+        let path = kept.path.to_string_lossy().into_owned();
+        let (key, generation, from) = (kept.key.as_str(), kept.generation, kept.system.name());
+        let line = KeptLine { key, generation, from, path, bytes: kept.bytes, state: "kept" };
+        if output.is_json() {
+            output.object("session", &line)?;
+        } else {
+            let (bytes, path) = (counted(line.bytes, "byte"), escaped(&line.path));
+            output.line(format!("{} generation {generation}: kept, {bytes}, {path}", escaped(key)).as_bytes())?;
+        }
+        summary.sessions += 1;
+        summary.bytes += kept.bytes;
+    }
+    for finding in &compared.findings {
+        import::print_finding(finding, output)?;
+        outcome.worsen(import::outcome_of(&finding.kind));
+        summary.findings += 1;
+    }
+    output.flush()?;
+    let counts = [(summary.sessions, "session"), (summary.bytes, "byte"), (summary.findings, "finding")];
     let counts = counts.map(|(count, thing)| counted(count, thing)).join(", ");
     output.say(&format!("{}: {counts}", status_name(outcome)));
     Ok(outcome)

@@ -1,0 +1,173 @@
+//! What is found below the paths that are named, and what is said of it.
+
+use sesslog::import::{FindingKind, System, compare, plan};
+
+use super::*;
+
+#[test]
+fn each_file_is_taken_for_what_it_looks_like() {
+    let bench = Bench::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/histories");
+    let imported = import(&bench.store, &[folder], &ImportOptions::new(), &Progress::default());
+    assert_eq!(names(&imported), [""; 0]);
+    let mut found: Vec<_> = imported.sessions.iter().map(|session| (session.system, session.key.to_string())).collect();
+    found.sort();
+    let agent = "claude-code:123e4567-e89b-12d3-a456-426614174000";
+    let expected = [
+        (System::Openclaw, "agent:main:main"),
+        (System::Openclaw, "agent:main:telegram:group:-100123:topic:77"),
+        (System::Openclaw, "cron:nightly"),
+        (System::Pi, "pi:01a200bc-f0d9-7460-96d6-036c2428b0ad"),
+        (System::Codex, "codex:019b0000-0000-7000-8000-000000000001"),
+        (System::Codex, "codex:019c0000-0000-7000-8000-000000000002"),
+        (System::Hermes, "agent:main:discord:group:987:t1"),
+        (System::Hermes, "agent:main:telegram:dm:123456789"),
+        (System::Hermes, "hermes:20260319_052206_eee156a5"),
+        (System::Nanobot, "discord:guild:123/thread:456"),
+        (System::Nanobot, "telegram:8281248569"),
+        (System::Nanobot, "websocket:123e4567-e89b-12d3-a456-426614174000"),
+        (System::ClaudeCode, agent),
+        (System::ClaudeCode, &format!("{agent}:agent-a1b2c3")),
+        (System::Jsonl, "jsonl:chat"),
+    ];
+    assert_eq!(found, expected.map(|(system, key)| (system, key.to_owned())));
+    let row = bench.store.session("telegram:8281248569").unwrap().row().unwrap();
+    assert_eq!((row.title.as_deref(), row.updated.as_str()), (Some("Email triage"), "2026-11-22T00:51:01.896Z"));
+}
+
+#[test]
+fn what_is_no_history_is_said_and_the_rest_is_imported() {
+    let bench = Bench::new();
+    let chat = fixture("jsonl/chat.jsonl");
+    bench.write("a.jsonl", &chat);
+    bench.write("notes.jsonl", b"no JSON at all\n");
+    bench.write("image.png", b"\x89PNG");
+    bench.write("below/b.jsonl", &chat);
+    bench.write("below/a.jsonl", &chat);
+    let outside = bench.folder.path().join("outside.jsonl");
+    fs::write(&outside, &chat).unwrap();
+    std::os::unix::fs::symlink(&outside, bench.sources().join("link.jsonl")).unwrap();
+    std::os::unix::fs::symlink(bench.folder.path(), bench.sources().join("up")).unwrap();
+    std::os::unix::fs::symlink("nowhere", bench.sources().join("dangling.jsonl")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        bench.sources().join("pipe.jsonl"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let paths = [bench.sources(), bench.folder.path().join("gone.jsonl"), bench.sources().join("a.jsonl"), outside];
+    let imported = import(&bench.store, &paths, &ImportOptions::new(), &Progress::default());
+    let mut found: Vec<_> = imported
+        .findings
+        .iter()
+        .map(|finding| (finding.path.file_name().unwrap().to_str().unwrap(), finding.kind.name()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("a.jsonl", "key-claimed"),
+            ("dangling.jsonl", "symbolic-link"),
+            ("gone.jsonl", "unreadable"),
+            ("link.jsonl", "symbolic-link"),
+            ("notes.jsonl", "not-a-history"),
+            ("pipe.jsonl", "not-a-file"),
+            ("up", "symbolic-link"),
+        ]
+    );
+    let keys: Vec<_> = imported.sessions.iter().map(|session| session.key.as_str()).collect();
+    assert_eq!(keys, ["jsonl:a", "jsonl:b", "jsonl:outside"]);
+    assert_eq!(imported.passed_over, 1);
+    let claimed = imported.findings.iter().find(|finding| finding.kind.name() == "key-claimed").unwrap();
+    let FindingKind::KeyClaimed { by } = &claimed.kind else { panic!("{claimed:?}") };
+    assert_eq!((by, &claimed.path), (&bench.sources().join("a.jsonl"), &bench.sources().join("below/a.jsonl")));
+}
+
+#[test]
+fn a_mix_of_systems_is_said() {
+    let bench = Bench::new();
+    let name = "dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl";
+    bench.write(name, &fixture(&format!("nanobot/{name}")));
+    bench.write("pi.jsonl", &fixture("pi/v3-all-entry-types.jsonl"));
+    bench.write("empty.jsonl", b"");
+    let imported = bench.import(&ImportOptions::new().from(System::Pi));
+    assert_eq!(names(&imported), ["other-system"]);
+    assert!(matches!(imported.findings[0].kind, FindingKind::OtherSystem(System::Nanobot)));
+    let keys: Vec<_> = imported.sessions.iter().map(|session| session.key.as_str()).collect();
+    assert_eq!(keys, ["pi:empty", "pi:01a200bc-f0d9-7460-96d6-036c2428b0ad"]);
+}
+
+#[test]
+fn keys_that_can_not_be_are_replaced() {
+    let bench = Bench::new();
+    bench.write("x.jsonl", b"{\"_type\": \"metadata\", \"key\": \"~store\", \"created_at\": \"\"}\n");
+    bench.write(
+        "y.jsonl",
+        format!("{{\"_type\": \"metadata\", \"key\": \"{}\", \"created_at\": \"\"}}\n", "k".repeat(600)).as_bytes(),
+    );
+    let imported = bench.import(&ImportOptions::new());
+    assert_eq!(names(&imported), ["key-replaced", "key-replaced"]);
+    let keys: Vec<_> = imported.sessions.iter().map(|session| session.key.as_str()).collect();
+    assert_eq!(keys, ["nanobot:x", "nanobot:y"]);
+}
+
+#[test]
+fn a_plan_writes_nothing() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", &fixture("jsonl/chat.jsonl"));
+    let planned = |store: Option<&Store>| plan(store, &[bench.sources()], &ImportOptions::new(), &Progress::default());
+    let (without, with) = (planned(None), planned(Some(&bench.store)));
+    assert_eq!(without.sessions, with.sessions);
+    assert!(bench.store.sessions().unwrap().is_empty());
+    assert_eq!(bench.import(&ImportOptions::new()).sessions, without.sessions);
+    assert_eq!(planned(Some(&bench.store)).sessions[0].state, State::Unchanged);
+}
+
+#[test]
+fn a_comparison_finds_every_byte_that_is_not_there() {
+    let bench = Bench::new();
+    let chat = fixture("jsonl/chat.jsonl");
+    let path = bench.write("a.jsonl", &chat);
+    let compared = || compare(&bench.store, &[bench.sources()], &ImportOptions::new(), &Progress::default());
+    let found = || -> Vec<_> {
+        let found = compared().findings;
+        found.iter().map(|finding| (finding.kind.name(), finding.offset, finding.bytes)).collect()
+    };
+    let length = u64::try_from(chat.len()).unwrap();
+    assert_eq!(found(), [("not-imported", 0, length)]);
+    bench.import(&ImportOptions::new());
+    assert_eq!(found(), []);
+    assert_eq!(compared().kept.iter().map(|kept| (kept.generation, kept.bytes)).collect::<Vec<_>>(), [(1, length)]);
+    for at in 0..chat.len() {
+        let mut bytes = chat.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let at = u64::try_from(at).unwrap();
+        let compared = compared();
+        // A first line that is no JSON any more, or another system's, is said as such.
+        let finding = &compared.findings[0];
+        assert!(!matches!(finding.kind, FindingKind::Differs) || finding.offset == at, "{finding:?}");
+        assert!(compared.kept.is_empty(), "{at}");
+    }
+    fs::write(&path, [&chat[..], b"more\n"].concat()).unwrap();
+    assert_eq!(found(), [("missing", length, 5)]);
+    fs::write(&path, &chat[..chat.len() - 1]).unwrap();
+    assert_eq!(found(), [("differs", length - 1, 0)]);
+}
+
+#[test]
+fn a_long_first_line_is_looked_at() {
+    let bench = Bench::new();
+    let name = "0a6ed333-9514-4a65-a748-85a4d0785b7b.jsonl";
+    let entry = format!(
+        "{{\"type\":\"user\",\"uuid\":\"u\",\"parentUuid\":null,\"sessionId\":\"s\",\"message\":{{\"content\":\"{}\"}}}}\n",
+        "x".repeat(3 << 20)
+    );
+    bench.write(name, entry.as_bytes());
+    assert_eq!(
+        only(&bench.import(&ImportOptions::new())).0,
+        format!("claude-code:{}", name.trim_end_matches(".jsonl"))
+    );
+}
