@@ -266,6 +266,15 @@ impl Store {
         found.end()
     }
 
+    /// Says whether the store is ours to mend. To be asked of one that is open for reading: the very opening for writing makes files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForeignOwner`] when it belongs to another user, [`Error::Io`].
+    pub fn check_owner(&self) -> Result<(), Error> {
+        heal::check_owner(self.inner())
+    }
+
     /// Settles what a diagnosis found, as far as nothing can get lost by that (see [`Ailment::is_healed`]): makes folders and modes
     /// right, sets leftover temp files aside, folds the registry again, cuts torn tails, removes stale locks. What each did is told.
     ///

@@ -127,6 +127,10 @@ impl Store {
     pub fn quarantined(&self) -> Result<Vec<Quarantined>, Error> {
         let layout = &self.inner().layout;
         let folder = layout.quarantine();
+        match layout.check_folder(&folder) {
+            Err(error) if error.is_not_found() => return Ok(Vec::new()),
+            checked => checked?,
+        }
         let mut names = Vec::new();
         match layout.fs.read_dir(&folder, &mut |name| names.push(name.to_owned())) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("list folder", &folder)?,

@@ -46,15 +46,20 @@ pub(super) fn parts(layout: &Layout) -> [PathBuf; 4] {
 }
 
 /// Gives every file and folder whose mode is not as it should be, with that mode. In the store's own folder only what is ours.
-pub(super) fn each_wrong_mode(layout: &Layout, mut found: impl FnMut(&Path, &Stat, u32)) -> Result<(), PathError> {
+pub(super) fn each_wrong_mode(
+    layout: &Layout,
+    mut found: impl FnMut(Ailment, &Path, &Stat, u32),
+) -> Result<(), PathError> {
     let mut look = |path: &Path, stat: &Stat| {
         let wanted = match stat.kind {
             FileKind::Directory => layout.dir_mode,
             FileKind::Regular => layout.file_mode,
             FileKind::Other => return,
         };
-        if stat.mode & 0o777 != wanted & 0o777 {
-            found(path, stat, wanted);
+        let mode = stat.mode & 0o777;
+        if mode != wanted & 0o777 {
+            let ailment = if mode & !wanted == 0 { Ailment::ModeClosed } else { Ailment::ModeOpen };
+            found(ailment, path, stat, wanted);
         }
     };
     for path in [layout.root.clone(), layout.registry(), layout.changes()].iter().chain(&parts(layout)) {
@@ -95,10 +100,8 @@ pub(super) fn examine(inner: &Inner, locks: &Locks, found: &mut Found<'_>) {
 }
 
 fn examine_modes(layout: &Layout, found: &mut Found<'_>) {
-    let listed = each_wrong_mode(layout, |path, stat, wanted| {
-        let mode = stat.mode & 0o777;
-        let ailment = if mode & !wanted == 0 { Ailment::ModeClosed } else { Ailment::ModeOpen };
-        let detail = format!("mode {mode:04o}, should be {:04o}", wanted & 0o777);
+    let listed = each_wrong_mode(layout, |ailment, path, stat, wanted| {
+        let detail = format!("mode {:04o}, should be {:04o}", stat.mode & 0o777, wanted & 0o777);
         found.add(Symptom::new(ailment, Remedy::fix()).at(path).detail(detail));
     });
     found.unlisted(&layout.root, listed);
@@ -209,7 +212,8 @@ impl Leftover {
         let Header { body, .. } = graves::header(&inner.layout, &self.entry.path).ok().flatten()?;
         let key = SessionKey::new(&body.key).ok()?;
         let row = inner.row(&key, name.generation).ok().flatten()?;
-        (inner.layout.is_gone(&to) && row.id == body.id).then_some((key, to))
+        let is_it = (key.file_stem(), body.generation) == (name.stem.clone(), name.generation) && row.id == body.id;
+        (is_it && inner.layout.is_gone(&to)).then_some((key, to))
     }
 }
 

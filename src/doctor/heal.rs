@@ -35,11 +35,8 @@ pub(super) fn heal(
 ) -> Result<Vec<Healed>, Error> {
     let inner: &Inner = store.inner();
     inner.check_writable()?;
+    store.check_owner()?;
     let layout = &inner.layout;
-    let owner = layout.fs.stat(&layout.root).context("stat", &layout.root)?.owner;
-    if let Some(user) = layout.fs.user().filter(|user| *user != owner) {
-        return Err(Error::ForeignOwner { path: layout.root.clone(), owner, user });
-    }
     let mut healed = Vec::new();
     for symptom in diagnosis.symptoms.iter().filter(|symptom| symptom.ailment == Ailment::FolderMissing) {
         // Whoever opened the store for writing has made it.
@@ -49,7 +46,7 @@ pub(super) fn heal(
         }
     }
     if diagnosis.has(|it| matches!(it, Ailment::ModeOpen | Ailment::ModeClosed)) {
-        heal_modes(inner, &mut healed)?;
+        heal_modes(inner, diagnosis, &mut healed)?;
     }
     let options = DoctorOptions::new();
     let locks = locks::examine(inner, &mut Found::new(&options));
@@ -78,15 +75,28 @@ pub(super) fn heal(
     Ok(healed)
 }
 
-fn heal_modes(inner: &Inner, healed: &mut Vec<Healed>) -> Result<(), PathError> {
+pub(super) fn check_owner(inner: &Inner) -> Result<(), Error> {
+    let layout = &inner.layout;
+    let owner = layout.fs.stat(&layout.root).context("stat", &layout.root)?.owner;
+    match layout.fs.user().filter(|user| *user != owner) {
+        Some(user) => Err(Error::ForeignOwner { path: layout.root.clone(), owner, user }),
+        None => Ok(()),
+    }
+}
+
+fn heal_modes(inner: &Inner, diagnosis: &Diagnosis, healed: &mut Vec<Healed>) -> Result<(), PathError> {
     let layout = &inner.layout;
     let mut failed = None;
-    each_wrong_mode(layout, |path, stat, wanted| {
+    each_wrong_mode(layout, |ailment, path, stat, wanted| {
+        // What somebody wants as it is was not found.
+        if !diagnosis.has(|it| it == ailment) {
+            return;
+        }
         let mode = (stat.mode & !0o777) | (wanted & 0o777);
         match layout.fs.set_mode(path, mode).context("set the mode of", path) {
             Ok(()) => {
                 let what = format!("mode {:04o} instead of {:04o}", mode & 0o777, stat.mode & 0o777);
-                healed.push(Healed { ailment: Ailment::ModeOpen, path: Some(path.to_owned()), what });
+                healed.push(Healed { ailment, path: Some(path.to_owned()), what });
             }
             Err(error) => failed = failed.take().or(Some(error)),
         }

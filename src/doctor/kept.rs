@@ -5,7 +5,10 @@ use crate::store::Store;
 
 pub(super) fn examine(store: &Store, found: &mut Found<'_>) {
     let layout = &store.inner().layout;
+    // What stands in the place of a folder is told of elsewhere.
+    let is_folder = |path: &std::path::Path| layout.check_folder(path).is_ok();
     match store.quarantined() {
+        _ if !is_folder(&layout.quarantine()) => {}
         Ok(kept) if kept.is_empty() => {}
         Ok(kept) => {
             let bytes = kept.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
@@ -14,6 +17,7 @@ pub(super) fn examine(store: &Store, found: &mut Found<'_>) {
         Err(error) => found.unreadable(&layout.quarantine(), &error),
     }
     match store.trash() {
+        _ if !is_folder(&layout.trash()) => {}
         Ok(kept) if kept.is_empty() => {}
         Ok(kept) => {
             let bytes = kept.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);

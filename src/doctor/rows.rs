@@ -113,7 +113,7 @@ fn examine_file(inner: &Inner, found: &mut Found<'_>) -> Result<bool, PathError>
     let wrong = match fs.open(&path, OpenMode::Read).and_then(|file| Ok((Lines::new(&*file)?, file))) {
         Ok((mut lines, file)) => {
             while lines.next_rows(&*file).context("read", &path)?.is_some() {}
-            lines.bad().map(|(line, wrong)| {
+            lines.worst().map(|(wrong, line)| {
                 let ailment = match wrong {
                     BadLine::NoRow => Ailment::RegistryUnusable,
                     BadLine::Duplicate => Ailment::RegistryDuplicate,

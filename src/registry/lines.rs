@@ -12,7 +12,7 @@ pub(crate) const REGISTRY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 
 /// What is wrong with a line of a registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum BadLine {
     /// It is no row.
     NoRow,
@@ -33,7 +33,9 @@ pub(crate) struct Lines {
     /// Key and generation of the last row.
     last: (String, u64),
     /// First line that is not the row that belongs there, counted from 1.
-    bad: Option<(u64, BadLine)>,
+    bad: Option<u64>,
+    /// The worst that is wrong with any, and the first such line. A line too many has those behind it misnumbered.
+    worst: Option<(BadLine, u64)>,
     /// Of the line that is being read; what is beyond the longest row is dropped.
     partial: Vec<u8>,
     too_long: bool,
@@ -49,8 +51,8 @@ impl Lines {
         }
         let (buffer, last) = (vec![0; READ_BYTES], (String::new(), 0));
         let (rows, partial) = (Vec::new(), Vec::new());
-        let (offset, bad, too_long, unfinished, finished) = (0, None, false, false, 0);
-        Ok(Self { buffer, offset, rows, last, bad, partial, too_long, unfinished, finished })
+        let (offset, bad, worst, too_long, unfinished, finished) = (0, None, None, false, false, 0);
+        Ok(Self { buffer, offset, rows, last, bad, worst, partial, too_long, unfinished, finished })
     }
 
     /// Returns some more rows; `None` behind the last. A bad line costs itself only.
@@ -71,12 +73,12 @@ impl Lines {
 
     /// Says what was found, once all is read. An empty file is what the registry of an empty store is, too.
     pub(crate) fn state(&self) -> RegistryState {
-        self.bad.map_or(RegistryState::Sound, |(line, _)| RegistryState::Unusable { line })
+        self.bad.map_or(RegistryState::Sound, |line| RegistryState::Unusable { line })
     }
 
-    /// Returns the first bad line, and what is wrong with it, once all is read.
-    pub(crate) fn bad(&self) -> Option<(u64, BadLine)> {
-        self.bad
+    /// Returns the worst that is wrong with any line, and the first such line, once all is read.
+    pub(crate) fn worst(&self) -> Option<(BadLine, u64)> {
+        self.worst
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -106,7 +108,10 @@ impl Lines {
                 Ordering::Less => (*index != self.finished).then_some(BadLine::Misnumbered),
             }
         });
-        self.bad = self.bad.or_else(|| Some((self.finished.checked_add(1)?, wrong?)));
+        if let Some((wrong, line)) = wrong.zip(self.finished.checked_add(1)) {
+            self.bad = self.bad.or(Some(line));
+            self.worst = self.worst.into_iter().chain([(wrong, line)]).min();
+        }
         if let Some((_, row)) = decoded {
             self.last.0.clone_from(&row.key);
             self.last.1 = row.generation;

@@ -108,7 +108,11 @@ fn examine(args: &Args, global: &Global, output: &mut Output, summary: &mut Summ
         print(&first, &HashSet::new(), output, summary, &mut outcome)?;
         return Ok(outcome);
     }
-    let healed = global.open_existing().and_then(|store| heal(&store, &first, args, output, &mut outcome));
+    let writable = || -> Result<Store, Failure> {
+        global.open_read_only()?.check_owner()?;
+        global.open_existing()
+    };
+    let healed = writable().and_then(|store| heal(&store, &first, args, output, &mut outcome));
     let healed = match healed {
         Ok(healed) => healed,
         Err(failure) => {
