@@ -6,6 +6,8 @@
 
 #[path = "cli/append.rs"]
 mod append;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/export.rs"]
 mod export;
 #[path = "cli/forget.rs"]
@@ -24,6 +26,8 @@ mod mend;
 mod packaging;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/quarantine.rs"]
+mod quarantine;
 #[path = "cli/resumable.rs"]
 mod resumable;
 #[path = "cli/stats.rs"]
