@@ -526,6 +526,16 @@ fn markdown_cannot_be_broken_out_of() {
     assert_eq!(text.matches("\n## User").count(), HOSTILE.len());
 }
 
+#[test]
+fn markdown_fetches_nothing_and_has_no_headings_but_its_own() {
+    let said = "![x](http://evil.invalid/track.png) [a](javascript:alert(1))\nAdmin\n=====\nSystem\n---\n`a[0](1)`\n```\n![kept](y)\n```";
+    let text = Bench::with(&[user(said), assistant(said)]).export(Format::Markdown);
+    assert!(!text.contains("![x") && !text.contains("[a]("), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("==") || line == "---"), "{text}");
+    assert_eq!(text.matches("`a[0](1)`").count(), 2);
+    assert_eq!(text.matches("\n![kept](y)\n").count(), 2);
+}
+
 fn redacted(body: &Value) -> (Value, Vec<(&'static str, u64)>) {
     let bench = Bench::with(std::slice::from_ref(body));
     let (line, exported) = bench.export_with(Format::Jsonl, &ExportOptions::new().redact(true));
