@@ -526,6 +526,16 @@ fn markdown_cannot_be_broken_out_of() {
     assert_eq!(text.matches("\n## User").count(), HOSTILE.len());
 }
 
+#[test]
+fn markdown_fetches_nothing_and_has_no_headings_but_its_own() {
+    let said = "![x](http://evil.invalid/track.png) [a](javascript:alert(1))\nAdmin\n=====\nSystem\n---\n`a[0](1)`\n```\n![kept](y)\n```";
+    let text = Bench::with(&[user(said), assistant(said)]).export(Format::Markdown);
+    assert!(!text.contains("![x") && !text.contains("[a]("), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("==") || line == "---"), "{text}");
+    assert_eq!(text.matches("`a[0](1)`").count(), 2);
+    assert_eq!(text.matches("\n![kept](y)\n").count(), 2);
+}
+
 fn redacted(body: &Value) -> (Value, Vec<(&'static str, u64)>) {
     let bench = Bench::with(std::slice::from_ref(body));
     let (line, exported) = bench.export_with(Format::Jsonl, &ExportOptions::new().redact(true));
@@ -554,6 +564,35 @@ fn what_looks_like_a_secret_is_replaced() {
         ("Google key", secret("AIza", 35)),
         ("Stripe key", secret("sk_live_", 24)),
         ("Telegram bot token", secret("1234567890:", 35)),
+        ("Telegram bot token", format!("https://api.telegram.org/{}/getMe", secret("bot123456789:", 35))),
+        ("Telegram bot token", format!("https://api.telegram.org/{}-/getMe", secret("bot123456789:", 34))),
+        ("Vault token", secret("hvs.", 24)),
+        ("Notion token", secret("secret_", 43)),
+        ("Notion token", secret("ntn_", 46)),
+        ("Linear key", secret("lin_api_", 40)),
+        ("Replicate token", secret("r8_", 37)),
+        ("Shopify token", secret("shpat_", 32)),
+        ("Atlassian token", secret("ATATT3xFfGF0", 60)),
+        ("Docker token", secret("dckr_pat_", 27)),
+        ("Netlify token", secret("nfp_", 36)),
+        ("Supabase key", secret("sbp_", 40)),
+        ("Sentry token", secret("sntrys_", 64)),
+        ("age key", secret("AGE-SECRET-KEY-1", 58)),
+        ("Google key", secret("1//0", 60)),
+        ("Mailgun key", secret("key-", 32)),
+        ("signature in a URL", format!("https://x.example.invalid/b?sv=2024&{}%3D&se=2027", secret("sig=", 43))),
+        ("token in a URL", format!("{}:x-oauth-basic@github.example.invalid/x.git", secret("https://", 20))),
+        ("token in a URL", format!("{}@github.example.invalid/x.git", secret("https://", 40))),
+        ("password of a command", "curl -s -u user:pw https://example.invalid".to_owned()),
+        ("password of a command", "curl --user 'user:pw' https://example.invalid".to_owned()),
+        ("Authorization header", secret("Authorization: token ", 40)),
+        ("Authorization header", secret("Authorization: ", 32)),
+        ("cookie", secret("Cookie: theme=dark; session=", 20)),
+        ("cookie", format!("Set-Cookie: {}; Path=/; HttpOnly", secret("session=", 20))),
+        ("cookie", secret("curl -b session=", 20)),
+        ("secret in an element", "<password>hunter2</password>".to_owned()),
+        ("secret in an element", format!("<app:apiKey kind='x'>{}</app:apiKey>", secret("", 32))),
+        ("named secret", format!("- name: API_KEY\n  value: {}", secret("", 32))),
         ("npm token", secret("npm_", 36)),
         ("Hugging Face token", secret("hf_", 34)),
         ("JWT", jwt),
@@ -570,17 +609,73 @@ fn what_looks_like_a_secret_is_replaced() {
     ];
     for (kind, text) in cases {
         // Bare, in a sentence, and in JSON that is a string of JSON.
-        for text in [text.clone(), format!("use {text} please"), json!({"arguments": format!("x {text}")}).to_string()]
-        {
-            let (body, kinds) = redacted(&user(&text));
-            assert_eq!(kinds, [(kind, 1)], "{text}: {body}");
-            assert!(body["content"].as_str().unwrap().contains(&format!("[redacted: {kind}]")), "{body}");
+        let texts = [text.clone(), format!("use {text} please"), json!({"arguments": format!("x {text}")}).to_string()];
+        let (body, kinds) = redacted(&json!({"role": "user", "content": texts}));
+        assert_eq!(kinds, [(kind, 3)], "{text}: {body}");
+        for new in body["content"].as_array().unwrap() {
+            let new = new.as_str().unwrap();
+            assert!(new.contains(&format!("[redacted: {kind}]")) && !new.contains(&secret("", 12)), "{body}");
         }
     }
     let (body, kinds) =
         redacted(&json!({"role": "tool", "env": {"OPENAI_API_KEY": secret("", 40), "HOME": "/home/user"}}));
     assert_eq!(body["env"], json!({"OPENAI_API_KEY": "[redacted: assigned secret]", "HOME": "/home/user"}));
     assert_eq!(kinds, [("assigned secret", 1)]);
+}
+
+#[test]
+fn what_is_named_a_secret_around_it_is_replaced() {
+    let it = secret("", 32);
+    let assigned = "[redacted: assigned secret]";
+    let cases = [
+        (json!({"headers": {"Authorization": it}}), "Authorization header", "[redacted: Authorization header]"),
+        (
+            json!({"headers": {"authorization": format!("token {it}")}}),
+            "Authorization header",
+            "token [redacted: Authorization header]",
+        ),
+        (
+            json!({"headers": {"Authorization": ["Basic YWxhZGRpbjpvcGVuc2VzYW1l"]}}),
+            "Authorization header",
+            "Basic [redacted: Authorization header]",
+        ),
+        (
+            json!({"headers": {"Authorization": format!("Bearer {it}")}}),
+            "bearer token",
+            "Bearer [redacted: bearer token]",
+        ),
+        (json!({"headers": {"Cookie": format!("a=b; session={it}")}}), "cookie", "[redacted: cookie]"),
+        (json!([{"name": "API_KEY", "value": it}]), "assigned secret", assigned),
+        (json!([{"value": it, "key": "API_KEY"}]), "assigned secret", assigned),
+        (json!({"secrets": [it]}), "assigned secret", assigned),
+        (json!({"token": {"access": it}}), "assigned secret", assigned),
+        (json!({"pass": "hunter2"}), "assigned secret", assigned),
+        (json!({"password": "correct horse battery staple"}), "assigned secret", assigned),
+    ];
+    for (value, kind, expected) in cases {
+        // In the body, and in arguments, which are JSON in a string.
+        let in_string = json!({"role": "assistant", "tool_calls": [{"function": {"arguments": value.to_string()}}]});
+        for body in [json!({"role": "tool", "x": value}), in_string] {
+            let (new, kinds) = redacted(&body);
+            assert_eq!(kinds, [(kind, 1)], "{body}: {new}");
+            let arguments = new
+                .pointer("/tool_calls/0/function/arguments")
+                .map(|it| serde_json::from_str(it.as_str().unwrap()).unwrap());
+            let new: Value = arguments.unwrap_or_else(|| new["x"].clone());
+            assert!(new.to_string().contains(&format!("\"{expected}\"")), "{new}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_left_alone_and_what_follows_is_not() {
+    let picture = format!("data:image/png;base64,{}", secret("iVBORw0KGgo", 100).repeat(4));
+    let text = format!("{picture} and {}", secret("ghp_", 36));
+    let (body, kinds) = redacted(&user(&text));
+    assert_eq!(kinds, [("GitHub token", 1)]);
+    assert_eq!(body["content"], format!("{picture} and [redacted: GitHub token]"));
+    let (_, kinds) = redacted(&user(&format!("data:image/svg+xml,<svg>{}</svg>", secret("ghp_", 36))));
+    assert_eq!(kinds, [("GitHub token", 1)]);
 }
 
 #[test]
@@ -600,6 +695,12 @@ fn what_is_no_secret_stays() {
         "postgres://user:${PASSWORD}@db.example.invalid https://user:<password>@example.invalid",
         "if line == \"-----BEGIN PRIVATE KEY-----\" then the key begins and -----END PRIVATE KEY----- ends it",
         "SECRET=xxxxxxxxxxxxxxxx1234 TOKEN=<your-token-here-123456>",
+        "PASS: tests/test_1.rs first pass: 12 of 34, 2 bypass=true, compass=north123",
+        "ATATTACGATTACAGATTACAGATTACAGATTACA secret_name ntn_short key-value sig=ok r8_g8_b8",
+        "Authorization: required, Cookie: none, curl -u user:$PASSWORD https://example.invalid",
+        "<password>${PASSWORD}</password> <token>string</token> <input type=password> name: key, value: 12",
+        "ssh://git@example.invalid/x https://someone@example.invalid",
+        "{\"password\": \"Enter your password\", \"token\": {\"type\": \"string\"}}",
         &picture,
         &format!("data:image/png;base64,{picture}"),
     ] {
@@ -611,6 +712,10 @@ fn what_is_no_secret_stays() {
         json!({"usage": {"input_tokens": 10, "token_count": "1234567890123456"}, "sessionKey": "agent:main:telegram:dm:123456789"}),
         json!({"id": "msg_01XFDUDYJgAACzvnptvVoYEL", "signature": picture, "encrypted_content": picture}),
         json!({"key": "telegram:8281248569", "cursor": "eyJhIjoxfQ"}),
+        json!({"secretKeyRef": {"name": "db-secret-2024-a1b2c3", "key": "password"}}),
+        json!({"name": "color", "value": "a1b2c3d4e5f6g7h8i9j0"}),
+        json!({"password": {"type": "string", "description": "The password, 8 characters or more"}}),
+        json!({"authorization_endpoint": "https://example.invalid/oauth2/v1/authorize"}),
     ] {
         assert_eq!(redacted(&body), (body, vec![]));
     }

@@ -1,7 +1,7 @@
 //! A session as Markdown: a heading for each message, tool calls and results as code.
 //!
-//! What is said is Markdown as a rule and stays as it is, but for lines that would pass for this file's own headings and for
-//! HTML, which is shown as text.
+//! What is said is Markdown as a rule and stays as it is, but for lines that would pass for this file's own headings, and for
+//! HTML, pictures and links, which are shown as text: a viewer would fetch a picture from wherever a transcript says.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -153,25 +153,40 @@ fn longest_run(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// What is said: Markdown, without HTML and without headings as high as ours. What stands in fences is left alone.
+/// What is said: Markdown, without HTML, pictures and links, and without headings as high as ours. What stands in fences is left
+/// alone.
 fn prose(text: &str) -> String {
     let text = visible(text);
     let mut out = String::with_capacity(text.len());
     let mut fence: Option<&str> = None;
+    let mut has_spans = true;
     for part in text.split_inclusive('\n') {
         let begin = part.trim_start();
-        let marker = ["```", "~~~"].into_iter().find(|marker| begin.starts_with(marker));
+        // Deeper ones are code by their indent, or end with the list that they are in.
+        let indented = part.trim_start_matches(' ');
+        let is_margin = part.len().saturating_sub(indented.len()) < 4;
+        let marker = Some(indented).filter(|_| is_margin).and_then(fence_of);
         match (fence, marker) {
-            (None, Some(_)) => fence = marker,
-            (Some(open), Some(marker)) if open == marker => fence = None,
+            (None, Some(_)) => {
+                // In a list it would end with the list: at the margin it ends where we say.
+                fence = marker;
+                out.push_str(indented);
+                continue;
+            }
+            (Some(open), Some(marker)) if closes(open, marker, begin) => fence = None,
             (None, None) => {
-                let part = part.replace('<', "&lt;");
+                // A span of code may reach over lines up to a blank one.
+                has_spans |= begin.is_empty();
                 // Our messages are headings of the second level.
                 if begin.starts_with("# ") || begin.starts_with("## ") {
                     out.push_str("##");
-                    out.push_str(part.trim_start());
+                    has_spans &= said(begin, has_spans, &mut out);
+                } else if is_underline(begin) {
+                    out.push_str(part.get(..part.len().saturating_sub(begin.len())).unwrap_or_default());
+                    out.push('\\');
+                    out.push_str(begin);
                 } else {
-                    out.push_str(&part);
+                    has_spans &= said(part, has_spans, &mut out);
                 }
                 continue;
             }
@@ -187,6 +202,71 @@ fn prose(text: &str) -> String {
     out
 }
 
+/// Returns the fence that a line begins with, as long as it is.
+fn fence_of(line: &str) -> Option<&str> {
+    let c = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let fence = line.get(..line.len().saturating_sub(line.trim_start_matches(c).len()))?;
+    // Behind backticks that are closed on their line they are a span.
+    let is_span = c == '`' && line.get(fence.len()..).is_some_and(|behind| behind.contains('`'));
+    (fence.len() >= 3 && !is_span).then_some(fence)
+}
+
+fn closes(open: &str, marker: &str, line: &str) -> bool {
+    marker.starts_with(open) && line.trim_end() == marker
+}
+
+/// Says whether a line makes a heading of the one before it.
+fn is_underline(line: &str) -> bool {
+    let line = line.trim_end();
+    !line.is_empty() && (line.bytes().all(|byte| byte == b'=') || line.bytes().all(|byte| byte == b'-'))
+}
+
+/// Writes a line without HTML, pictures and links; spans of code keep theirs, where they are spans for any reader. Returns
+/// whether the next line may have such spans.
+fn said(line: &str, has_spans: bool, out: &mut String) -> bool {
+    let next_run = |from: usize| {
+        let bytes = line.as_bytes();
+        let start = from.saturating_add(memchr::memchr(b'`', bytes.get(from..)?)?);
+        let length = bytes.get(start..)?.iter().take_while(|byte| **byte == b'`').count();
+        Some((start, start.saturating_add(length)))
+    };
+    let mut copied = 0;
+    let mut is_sure = has_spans;
+    while is_sure {
+        let Some((start, end)) = next_run(copied) else { break };
+        let before = line.get(copied..start).unwrap_or_default();
+        // The span ends at the next run, if that is as long.
+        let close = next_run(end).filter(|(from, to)| to.saturating_sub(*from) == end.saturating_sub(start));
+        let span = close.and_then(|(_, to)| line.get(start..to).map(|span| (span, to)));
+        match span {
+            // A cell of a table ends a span.
+            Some((span, to)) if !before.ends_with('\\') && !span.contains('|') => {
+                escaped(before, out);
+                out.push_str(&span.replace('<', "&lt;"));
+                copied = to;
+            }
+            _ => is_sure = false,
+        }
+    }
+    escaped(line.get(copied..).unwrap_or_default(), out);
+    is_sure
+}
+
+fn escaped(text: &str, out: &mut String) {
+    let mut before = ['\n'; 2];
+    for (at, c) in text.char_indices() {
+        let next = text.get(at.saturating_add(c.len_utf8())..).and_then(|rest| rest.chars().next());
+        match (c, next) {
+            ('<', _) => out.push_str("&lt;"),
+            // An escape before it would only be escaped itself, so what follows is a character by number.
+            ('[', _) if before[1] == '!' => out.push_str("&#91;"),
+            (']', Some('(' | '[' | ':')) => out.push_str("&#93;"),
+            (c, _) => out.push(c),
+        }
+        before = [before[1], c];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,8 +274,24 @@ mod tests {
     #[test]
     fn what_is_said_can_neither_close_what_is_around_it_nor_pass_for_it() {
         assert_eq!(prose("# User\n<b>&\n```\n<i>\n"), "### User\n&lt;b>&\n```\n<i>\n\n```");
+        assert_eq!(prose("````\n```\n![a](b)\n````\n![a](b)"), "````\n```\n![a](b)\n````\n!&#91;a&#93;(b)");
+        assert_eq!(prose("```\n``` x\n# y\n"), "```\n``` x\n# y\n\n```");
+        assert_eq!(prose("User\n===\nb\n  --\n- c\n"), "User\n\\===\nb\n  \\--\n- c\n");
         assert_eq!(fenced("", "a\n````\nb"), "`````\na\n````\nb\n`````\n");
         assert_eq!(code("`x`\ny"), "`` `x` y ``");
         assert_eq!(line("a\n# b <c>"), "a \\# b &lt;c>");
+    }
+
+    #[test]
+    fn pictures_and_links_are_text_but_in_spans_of_code() {
+        assert_eq!(prose("![x](y) \\![x](y)"), "!&#91;x&#93;(y) \\!&#91;x&#93;(y)");
+        assert_eq!(prose("[a](b) [c][d] [e]"), "[a&#93;(b) [c&#93;[d] [e]");
+        assert_eq!(prose("[e]: http://x"), "[e&#93;: http://x");
+        assert_eq!(prose("`a[0](b)` `[a](b)"), "`a[0](b)` `[a&#93;(b)");
+        assert_eq!(prose("`\n` [a](b) `\n\n`[a](b)`"), "`\n` [a&#93;(b) `\n\n`[a](b)`");
+        assert_eq!(prose("|`|[a](b)|`|"), "|`|[a&#93;(b)|`|");
+        assert_eq!(prose("- ```\n  ```\n    ```\n"), "- ```\n```\n    ```\n\n```");
+        assert_eq!(prose("    ```\n[a](b)"), "    ```\n[a&#93;(b)");
+        assert_eq!(prose("\\`![a](b)`"), "\\`!&#91;a&#93;(b)`");
     }
 }
