@@ -1,7 +1,7 @@
 //! One source into the store: as a new session, behind what the store has of it, or as the next generation.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -186,7 +186,8 @@ impl Job<'_> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, path) = (self.system.name().to_owned(), self.path.to_string_lossy().into_owned());
         let rows = self.inside.as_ref().map(|(name, _)| name.clone());
-        Source { from, path, name, newline: newline.as_str().to_owned(), rows }
+        let resolved = Some(spelled(&self.resolved));
+        Source { from, path, resolved, name, newline: newline.as_str().to_owned(), rows }
     }
 
     /// Decides what is to be done, by what the store has of the key.
@@ -219,7 +220,8 @@ impl Job<'_> {
             let is_news = goes_on && !facts::are_told(&self.beside, &known);
             return Ok(if is_news { At::Behind(known, compared.changed) } else { At::Unchanged(known) });
         }
-        if known.generation < newest || !is_ours && (compared.is_rewritten || known.line_count() == 0) {
+        // Another file may begin with the same lines.
+        if known.generation < newest || !is_ours {
             return Err(Failure::Refused(FindingKind::KeyTaken));
         }
         Ok(match (compared.is_rewritten, is_open) {
@@ -231,11 +233,14 @@ impl Job<'_> {
 
     fn is_source_of(&self, known: &Known) -> bool {
         known.source.as_ref().is_some_and(|source| {
-            let path = PathBuf::from(&source.path);
-            let resolved = path.canonicalize();
+            let path = Path::new(&source.path);
+            let is_same = match &source.resolved {
+                Some(resolved) => *resolved == spelled(&self.resolved),
+                // What a relative path was relative to, nobody knows.
+                None => path.is_absolute() && path.canonicalize().is_ok_and(|path| path == self.resolved),
+            };
             // The registry may have given the key to another file since.
-            let is_registered = || self.is_registered && source.from == self.system.name();
-            path == self.path || resolved.is_ok_and(|path| path == self.resolved) || is_registered()
+            is_same || self.is_registered && source.from == self.system.name()
         })
     }
 
@@ -281,6 +286,11 @@ impl Job<'_> {
         compared.is_complete = !compared.is_rewritten && compared.changed.is_empty() && known.end == Some(end);
         Ok(compared)
     }
+}
+
+/// Spells a path so that no two are spelled the same, UTF-8 or not.
+fn spelled(path: &Path) -> String {
+    path.to_str().map_or_else(|| format!("{path:?}"), ToOwned::to_owned)
 }
 
 /// What was found of a source in the store can not be gone on with.
