@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::error::Error;
 use crate::fs::PathError;
 use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{End, Source};
 use crate::import::inside::Rows;
-use crate::import::known::{Known, Likeness};
+use crate::import::known::{Known, Likeness, Parts};
 use crate::import::lines::{Lines, SourceFile};
 use crate::import::original::OriginalError;
 use crate::import::plan::{Plan, Seq, Sink, Told};
@@ -249,17 +247,17 @@ impl Job<'_> {
         let mut lines = Lines::new(file, self.line_bytes_max);
         let mut compared = Compared::default();
         let mut end = End { lines: 0, bytes: 0, newline: false };
-        let mut long: Option<(u64, u64, Sha256)> = None;
+        let mut long: Option<(u64, Parts)> = None;
         while let Some(line) = lines.next()? {
             let length = u64::try_from(line.bytes.len()).unwrap_or(u64::MAX);
             (end.lines, end.bytes) = (line.number, end.bytes.saturating_add(length));
             end.newline = line.bytes.ends_with(b"\n");
             if line.part.is_some() {
-                let (number, bytes, hash) = long.get_or_insert_with(|| (line.number, 0, Sha256::new()));
-                *bytes = bytes.saturating_add(length);
-                hash.update(line.bytes);
+                let Some(old) = known.get(line.number) else { continue };
+                let (number, parts) = long.get_or_insert_with(|| (line.number, Parts::default()));
+                parts.add(line.bytes, &old);
                 if end.newline {
-                    compared.long_line(known, *number, *bytes, hash.clone());
+                    compared.long_line(known, *number, parts);
                     long = None;
                 }
                 continue;
@@ -279,18 +277,19 @@ impl Job<'_> {
                 }
             }
         }
-        if let Some((number, bytes, hash)) = long {
-            compared.long_line(known, number, bytes, hash);
+        if let Some((number, parts)) = long {
+            compared.long_line(known, number, &parts);
         }
         compared.is_rewritten |= end.lines < known.line_count();
-        compared.is_complete = !compared.is_rewritten && compared.changed.is_empty() && known.end == Some(end);
+        let is_same = !compared.is_rewritten && compared.changed.is_empty();
+        compared.is_complete = is_same && !known.is_cut_off && known.end == Some(end);
         Ok(compared)
     }
 }
 
 /// Spells a path so that no two are spelled the same, UTF-8 or not.
 fn spelled(path: &Path) -> String {
-    path.to_str().map_or_else(|| format!("{path:?}"), ToOwned::to_owned)
+    path.to_str().map_or_else(|| path.as_os_str().as_encoded_bytes().escape_ascii().to_string(), ToOwned::to_owned)
 }
 
 /// What was found of a source in the store can not be gone on with.
@@ -350,8 +349,14 @@ struct Compared {
 }
 
 impl Compared {
-    fn long_line(&mut self, known: &Known, number: u64, bytes: u64, hash: Sha256) {
-        self.is_rewritten |= known.get(number).is_some_and(|line| !line.is_parts(hash, bytes));
+    fn long_line(&mut self, known: &Known, number: u64, parts: &Parts) {
+        let Some(line) = known.get(number) else { return };
+        match parts.compare(&line, known.may_go_on(number)) {
+            Likeness::Same if line.parts() == parts.count() || self.changed.is_empty() => {}
+            // The parts of a line stand together: not so behind a line that comes before it.
+            Likeness::Same | Likeness::Longer => drop(self.changed.insert(number)),
+            Likeness::Other => self.is_rewritten = true,
+        }
     }
 }
 
