@@ -114,6 +114,33 @@ fn keys_that_can_not_be_are_replaced() {
 }
 
 #[test]
+fn damage_makes_no_keys() {
+    for (of, name, key) in
+        [("pi", "2026-11-22T00-51-52-154Z_01a2.jsonl", "pi:01a2"), ("pi", "x.jsonl", "pi:x")].into_iter().chain([
+            ("nanobot", "dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl", "telegram:8281248569"),
+            ("nanobot", "x.jsonl", "nanobot:x"),
+        ])
+    {
+        for id in [&b"a\0\0"[..], b"a\\u0000", b"a\\u001b[2J", b"a\x1b"] {
+            let bench = Bench::new();
+            let head = match of {
+                "pi" => [b"{\"type\":\"session\",\"timestamp\":\"2026-11-22T00:51:52.154Z\",\"id\":\"", id, b"\"}\n"]
+                    .concat(),
+                _ => [b"{\"_type\":\"metadata\",\"created_at\":\"\",\"key\":\"", id, b"\"}\n"].concat(),
+            };
+            bench.write(name, &head);
+            assert_eq!(only(&bench.import(&ImportOptions::new())).0, key, "{}", id.escape_ascii());
+        }
+    }
+    // A bad byte in the first line: the file's name knows better, if it knows.
+    for (name, key) in [("dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl", "telegram:8281248569"), ("x.jsonl", "a\u{fffd}")] {
+        let bench = Bench::new();
+        bench.write(name, b"{\"_type\":\"metadata\",\"created_at\":\"\",\"key\":\"a\xff\"}\n");
+        assert_eq!(only(&bench.import(&ImportOptions::new())).0, key);
+    }
+}
+
+#[test]
 fn a_plan_writes_nothing() {
     let bench = Bench::new();
     bench.write("a.jsonl", &fixture("jsonl/chat.jsonl"));
