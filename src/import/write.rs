@@ -189,7 +189,7 @@ impl Job<'_> {
     }
 
     /// Decides what is to be done, by what the store has of the key.
-    fn decide(&self, session: Option<&Session>, file: &SourceFile) -> Result<At, Failure> {
+    pub(crate) fn decide(&self, session: Option<&Session>, file: &SourceFile) -> Result<At, Failure> {
         let Some(session) = session else { return Ok(At::New) };
         let newest = match session.generation() {
             Ok(newest) => newest,
@@ -300,6 +300,7 @@ pub(crate) fn refused(session: &Session, generation: u64, error: OriginalError) 
             let path = session.path(Some(generation)).unwrap_or_default();
             Failure::Store(Error::Damaged { key: session.key().clone(), generation, path, gap })
         }
+        OriginalError::BadRecord { seq } => Failure::Refused(FindingKind::BadImport { generation, seq }),
         _ => Failure::Refused(FindingKind::KeyTaken),
     }
 }
@@ -311,7 +312,7 @@ struct Read {
 }
 
 /// What is to be done with a source.
-enum At {
+pub(crate) enum At {
     /// The key has no session.
     New,
     /// All of it is there.

@@ -185,6 +185,44 @@ fn a_comparison_finds_every_byte_that_is_not_there() {
 }
 
 #[test]
+fn a_comparison_says_where_an_import_is_no_help() {
+    let advice = |bench: &Bench| {
+        let compared = compare(&bench.store, &[bench.sources()], &ImportOptions::new(), &Progress::default());
+        (compared.findings[0].kind.name(), compared.findings[0].advice().unwrap())
+    };
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    assert_eq!(advice(&bench), ("not-imported", "sessctl import, which adds what is not there".to_owned()));
+    bench.import(&ImportOptions::new());
+    let session = bench.store.session("jsonl:a").unwrap();
+    session.append(sesslog::NewRecord::new("own").unwrap()).unwrap();
+    fs::write(&path, b"{\"role\":\"assistant\"}\n").unwrap();
+    let (name, advice_of) = advice(&bench);
+    assert!(name == "diverged" && advice_of.contains("sessctl reset"), "{name}: {advice_of}");
+    let bench = Bench::new();
+    bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    let session = bench.store.session("jsonl:a").unwrap();
+    session.append(sesslog::NewRecord::new("own").unwrap()).unwrap();
+    let (name, advice_of) = advice(&bench);
+    assert!(name == "key-taken" && advice_of.contains("--key-prefix"), "{name}: {advice_of}");
+}
+
+#[test]
+fn a_record_that_no_import_wrote_is_said() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    bench.import(&ImportOptions::new());
+    let session = bench.store.session("jsonl:a").unwrap();
+    let bad = sesslog::NewRecord::new("no bytes").unwrap().kind("meta.import.raw").unwrap().id("import:2").unwrap();
+    let seq = session.append(bad).unwrap().seq;
+    let imported = bench.import(&ImportOptions::new());
+    assert_eq!(names(&imported), ["bad-import"]);
+    let FindingKind::BadImport { generation: 1, seq: at } = imported.findings[0].kind else { panic!("{imported:?}") };
+    assert_eq!(at, seq);
+    assert!(!imported.findings[0].advice().unwrap().contains("--key-prefix"));
+}
+
+#[test]
 fn a_long_first_line_is_looked_at() {
     let bench = Bench::new();
     let name = "0a6ed333-9514-4a65-a748-85a4d0785b7b.jsonl";
