@@ -88,6 +88,12 @@ fn against(store: &Store, job: &Job<'_>) -> Result<Result<Against, Finding>, Fai
         }
     }
     let (kind, offset) = first.unwrap_or((FindingKind::NotImported, 0));
+    // Where an import would refuse, it is no help.
+    let kind = match job.decide(Some(&session), &file) {
+        Ok(_) => kind,
+        Err(Failure::Refused(kind)) => kind,
+        Err(failure) => return Err(failure),
+    };
     let mut finding = Finding::new(&job.path, kind);
     (finding.offset, finding.bytes) = (offset, file.length_bytes().saturating_sub(offset));
     Ok(Err(finding))

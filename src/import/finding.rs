@@ -66,6 +66,13 @@ pub enum FindingKind {
     },
     /// The store's session of this key is not an import of this source.
     KeyTaken,
+    /// A record of an earlier import is not as imports write them: the source can not be compared with it.
+    BadImport {
+        /// Its generation.
+        generation: u64,
+        /// The record.
+        seq: u64,
+    },
     /// The key that the system gave can not be one; the file's name was taken instead.
     KeyReplaced(KeyError),
     /// Records were appended to the imported session in the store, and lines to the source: the new lines stand behind both.
@@ -99,6 +106,7 @@ impl FindingKind {
             Self::Changed => "changed-while-read",
             Self::KeyClaimed { .. } => "key-claimed",
             Self::KeyTaken => "key-taken",
+            Self::BadImport { .. } => "bad-import",
             Self::KeyReplaced(_) => "key-replaced",
             Self::WentOn => "went-on",
             Self::Diverged => "diverged",
@@ -145,6 +153,10 @@ impl Finding {
             FindingKind::KeyClaimed { .. } | FindingKind::KeyTaken => "import it with another --key-prefix".to_owned(),
             FindingKind::Diverged => {
                 "close the session with sessctl reset, then import again: it becomes the next generation".to_owned()
+            }
+            FindingKind::BadImport { .. } => {
+                "put the session into the trash with sessctl delete, where it can be restored from, then import again"
+                    .to_owned()
             }
             FindingKind::BadRegistry { .. } => "mend the file, then import again".to_owned(),
             FindingKind::Database { .. } => "stop what writes to it, or repair it, then import again".to_owned(),

@@ -62,6 +62,9 @@ pub(crate) fn end_id(end: &End) -> String {
 pub(crate) struct Source {
     pub(crate) from: String,
     pub(crate) path: String,
+    /// Where that is, from the root on and without links; earlier versions did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resolved: Option<String>,
     pub(crate) name: String,
     pub(crate) newline: String,
     /// Which session of the file it is, where that holds several: a database or a registry.

@@ -25,6 +25,10 @@ pub(crate) struct Known {
     /// The newest of the facts of each kind.
     facts: HashMap<String, String>,
     pub(crate) end: Option<End>,
+    /// The last line had no end, or nothing says whether it had: it stands behind the last end.
+    is_open: bool,
+    /// There are lines behind the last end: an import was cut off.
+    pub(crate) is_cut_off: bool,
     /// Records behind the first line that were not imported.
     pub(crate) has_others: bool,
 }
@@ -84,7 +88,8 @@ impl Known {
                 return Ok(true);
             }
             if record.kind() == KIND_END {
-                known.end = Some(record.parse().map_err(|_| bad())?);
+                let end: End = record.parse().map_err(|_| bad())?;
+                (known.end, known.is_open, known.is_cut_off) = (Some(end), !end.newline, false);
             }
             let Some(id) = LineId::parse(id) else {
                 known.note(id, record.seq());
@@ -113,6 +118,8 @@ impl Known {
         let at = usize::try_from(id.line.checked_sub(1)?).ok()?;
         let length = u64::try_from(length).ok()?;
         let digest = digest_of(hash.clone());
+        self.is_cut_off = true;
+        self.is_open |= at.saturating_add(1) >= self.lines.len();
         if id.part > 0 {
             let line = self.lines.get_mut(at)?;
             (line.digest, line.length) = (digest, line.length.checked_add(length)?);
@@ -159,6 +166,11 @@ impl Known {
         self.facts.get(name).map(String::as_str)
     }
 
+    /// Says whether a line is the last, and its end was not seen.
+    pub(crate) fn may_go_on(&self, line: u64) -> bool {
+        self.is_open && line == self.line_count()
+    }
+
     /// Compares a whole line of the source with the one that is known.
     pub(crate) fn compare(&self, line: &Line<'_>, known: &KnownLine) -> Likeness {
         let stripped = self.newline.strip(line.bytes).unwrap_or(line.bytes);
@@ -170,8 +182,7 @@ impl Known {
         if digest(beginning) != known.digest {
             return Likeness::Other;
         }
-        let is_last = line.number == self.line_count();
-        match (bytes.len() == beginning.len(), is_last && self.end.is_some_and(|end| !end.newline)) {
+        match (bytes.len() == beginning.len(), self.may_go_on(line.number)) {
             // What was a body stays one only with this file's line end.
             (true, _) if known.is_raw || stripped.len() < line.bytes.len() || !line.bytes.ends_with(b"\n") => {
                 Likeness::Same
@@ -183,13 +194,46 @@ impl Known {
 }
 
 impl KnownLine {
-    /// Says whether a line that came in parts is this one.
-    pub(crate) fn is_parts(&self, hash: Sha256, length: u64) -> bool {
-        self.is_raw && self.length == length && digest_of(hash) == self.digest
-    }
-
     pub(crate) fn parts(&self) -> u64 {
         self.parts
+    }
+}
+
+/// A line that is too long, compared part by part with the one that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    count: u64,
+    bytes: u64,
+    hash: Sha256,
+    /// The line begins with the one that is known, which ends with so many parts or inside one.
+    begins: Option<bool>,
+}
+
+impl Parts {
+    pub(crate) fn add(&mut self, bytes: &[u8], known: &KnownLine) {
+        self.count = self.count.saturating_add(1);
+        let end = known.length.checked_sub(self.bytes).and_then(|end| usize::try_from(end).ok());
+        if let Some(beginning) = end.and_then(|end| bytes.get(..end)).filter(|beginning| !beginning.is_empty())
+            && digest_of(self.hash.clone().chain_update(beginning)) == known.digest
+        {
+            self.begins = Some(known.is_raw && known.parts == self.count && beginning.len() == bytes.len());
+        }
+        self.hash.update(bytes);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Says how the whole line compares. One whose first parts are there is the same: the others can follow them.
+    pub(crate) fn compare(&self, known: &KnownLine, may_go_on: bool) -> Likeness {
+        match self.begins {
+            Some(_) if known.is_raw && known.length == self.bytes => Likeness::Same,
+            Some(true) if may_go_on => Likeness::Same,
+            Some(false) if may_go_on => Likeness::Longer,
+            _ => Likeness::Other,
+        }
     }
 }
 

@@ -130,7 +130,8 @@ impl<'a> Lines<'a> {
         Self { file, line_bytes_max, buffer, start: 0, filled: 0, searched: 0, offset: 0, number: 1, part: None }
     }
 
-    /// Returns the next line; `None` at the end of the file as it is then.
+    /// Returns the next line; `None` at the end of the file as it was when it was opened. What it gains while it is read may go on
+    /// with a line that was given as the last: that is for the next import.
     pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>, PathError> {
         let length = loop {
             let seen = self.buffer.get(self.searched..self.filled).unwrap_or_default();
@@ -185,7 +186,9 @@ impl<'a> Lines<'a> {
             self.buffer.resize(bytes.min(self.line_bytes_max.saturating_add(READ_BYTES).max(PART_BYTES)), 0);
         }
         let at = self.offset.saturating_add(u64::try_from(self.filled).unwrap_or(u64::MAX));
-        let count = self.file.read_at(self.buffer.get_mut(self.filled..).unwrap_or_default(), at)?;
+        let rest = usize::try_from(self.file.length_bytes().saturating_sub(at)).unwrap_or(usize::MAX);
+        let end = self.filled.saturating_add(rest).min(self.buffer.len());
+        let count = self.file.read_at(self.buffer.get_mut(self.filled..end).unwrap_or_default(), at)?;
         self.filled = self.filled.saturating_add(count);
         Ok(count)
     }
@@ -246,8 +249,16 @@ mod tests {
         let mut lines = Lines::new(&file, 100);
         assert_eq!(lines.next().unwrap().unwrap().bytes, b"1\n");
         grown.write_all(b"2\n").unwrap();
-        // What it gains while it is read is read.
-        assert_eq!(lines.next().unwrap().unwrap().bytes, b"2\n");
+        assert!(lines.next().unwrap().is_none() && file.has_changed().unwrap());
+
+        // No line comes twice, torn and whole.
+        let mut torn = source();
+        torn.write_all(b"2").unwrap();
+        let file = SourceFile::open(torn.path()).unwrap();
+        let mut lines = Lines::new(&file, 100);
+        torn.write_all(b"2\n3\n").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"1\n");
+        assert_eq!(lines.next().unwrap().unwrap().bytes, b"2");
         assert!(lines.next().unwrap().is_none() && file.has_changed().unwrap());
 
         let gone = source();

@@ -3,6 +3,7 @@
 //! What `Session.get_history` (session/manager.py of 0.3.5) leaves out is not shown: commands, and answers that say nothing. The metadata
 //! count how many messages are summed up; behind them the history begins with a message of the user.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -30,9 +31,8 @@ impl Shape for Nanobot {
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {
         let is_metadata = |object: &Object<'_>| kind_of(object) == Kind::Metadata;
-        let own = peek
-            .find_map(|object| object.text("key").filter(|_| is_metadata(object)).map(std::borrow::Cow::into_owned));
-        let own = own.filter(|key| !key.is_empty()).or_else(|| key_of(&peek.stem()));
+        let own = |object: &Object<'_>| object.text("key").filter(|_| is_metadata(object)).map(Cow::into_owned);
+        let own = peek.key(own, key_of(&peek.stem()));
         own.map_or_else(|| ("nanobot:", peek.stem().into_owned()), |key| ("", key))
     }
 

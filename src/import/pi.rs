@@ -30,10 +30,10 @@ impl Shape for Pi {
     }
 
     fn key(&self, peek: &Peek<'_>) -> (&'static str, String) {
-        let header = peek.find_map(|object| Some(object.text("id")?.into_owned()).filter(|_| is_header(object)));
+        let header = |object: &Object<'_>| Some(object.text("id")?.into_owned()).filter(|_| is_header(object));
         // The file's name is the time, and the id.
-        let named = || peek.stem().split_once('_').map(|(_, id)| id.to_owned());
-        ("pi:", header.or_else(named).unwrap_or_else(|| peek.stem().into_owned()))
+        let named = peek.stem().split_once('_').map(|(_, id)| id.to_owned());
+        ("pi:", peek.key(header, named).unwrap_or_else(|| peek.stem().into_owned()))
     }
 
     fn is_entry(&self, object: &Object<'_>) -> bool {

@@ -148,8 +148,13 @@ impl<'a> Plan<'a> {
                 self.sink.seq(at)?;
             }
         }
-        let id = end_id(end);
-        if self.known.is_none_or(|known| known.end != Some(*end)) {
+        let mut id = end_id(end);
+        // Lines without an end behind them are no import: not those that take the place of others of the same size either.
+        let is_said = |known: &Known| known.end == Some(*end) && !known.is_cut_off && self.changed.is_empty();
+        if !self.known.is_some_and(is_said) {
+            if let Some(known) = self.known.filter(|known| known.seq(&id).is_some()) {
+                id = format!("{id}:{}", known.end_seq());
+            }
             self.put(NewRecord::new(end)?.kind(KIND_END)?, &id, self.time)?;
         }
         Ok(())

@@ -59,12 +59,24 @@ impl<'a> Peek<'a> {
     }
 
     /// Returns what is found first in one of the objects of the first lines, those among them that can be read of damaged ones.
-    pub(crate) fn find_map<T>(&self, mut find: impl FnMut(&Object<'_>) -> Option<T>) -> Option<T> {
+    pub(crate) fn find_map<T>(&self, find: impl FnMut(&Object<'_>) -> Option<T>) -> Option<T> {
+        self.find_in(true, find)
+    }
+
+    /// Returns the name of the session that one of the objects says, else the one in the file's name: damage makes names of
+    /// nothing, so what is read of a damaged line comes last, and control characters are in no name.
+    pub(crate) fn key(&self, own: impl Fn(&Object<'_>) -> Option<String>, named: Option<String>) -> Option<String> {
+        let own = |object: &Object<'_>| own(object).filter(|key| !key.is_empty() && !key.contains(char::is_control));
+        self.find_in(false, own).or(named).or_else(|| self.find_in(true, own))
+    }
+
+    fn find_in<T>(&self, damaged_too: bool, mut find: impl FnMut(&Object<'_>) -> Option<T>) -> Option<T> {
         let mut objects = 0_usize;
         for line in self.first.split_inclusive(|byte| *byte == b'\n') {
             let sound = std::str::from_utf8(line).ok().and_then(Object::parse);
             let found = match &sound {
                 Some(object) => find(object),
+                None if !damaged_too => None,
                 None => match keep(line, Newline::Lf, &|_| false) {
                     Kept::Body(_) => None,
                     Kept::Raw(_, records) => records.iter().find_map(|record| find(&Object::parse(record.body())?)),

@@ -1,10 +1,8 @@
 //! One source into the store: as a new session, behind what the store has of it, or as the next generation.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::fs::PathError;
@@ -12,7 +10,7 @@ use crate::import::facts;
 use crate::import::finding::{Finding, FindingKind};
 use crate::import::ids::{End, Source};
 use crate::import::inside::Rows;
-use crate::import::known::{Known, Likeness};
+use crate::import::known::{Known, Likeness, Parts};
 use crate::import::lines::{Lines, SourceFile};
 use crate::import::original::OriginalError;
 use crate::import::plan::{Plan, Seq, Sink, Told};
@@ -186,11 +184,12 @@ impl Job<'_> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, path) = (self.system.name().to_owned(), self.path.to_string_lossy().into_owned());
         let rows = self.inside.as_ref().map(|(name, _)| name.clone());
-        Source { from, path, name, newline: newline.as_str().to_owned(), rows }
+        let resolved = Some(spelled(&self.resolved));
+        Source { from, path, resolved, name, newline: newline.as_str().to_owned(), rows }
     }
 
     /// Decides what is to be done, by what the store has of the key.
-    fn decide(&self, session: Option<&Session>, file: &SourceFile) -> Result<At, Failure> {
+    pub(crate) fn decide(&self, session: Option<&Session>, file: &SourceFile) -> Result<At, Failure> {
         let Some(session) = session else { return Ok(At::New) };
         let newest = match session.generation() {
             Ok(newest) => newest,
@@ -219,7 +218,8 @@ impl Job<'_> {
             let is_news = goes_on && !facts::are_told(&self.beside, &known);
             return Ok(if is_news { At::Behind(known, compared.changed) } else { At::Unchanged(known) });
         }
-        if known.generation < newest || !is_ours && (compared.is_rewritten || known.line_count() == 0) {
+        // Another file may begin with the same lines.
+        if known.generation < newest || !is_ours {
             return Err(Failure::Refused(FindingKind::KeyTaken));
         }
         Ok(match (compared.is_rewritten, is_open) {
@@ -231,11 +231,14 @@ impl Job<'_> {
 
     fn is_source_of(&self, known: &Known) -> bool {
         known.source.as_ref().is_some_and(|source| {
-            let path = PathBuf::from(&source.path);
-            let resolved = path.canonicalize();
+            let path = Path::new(&source.path);
+            let is_same = match &source.resolved {
+                Some(resolved) => *resolved == spelled(&self.resolved),
+                // What a relative path was relative to, nobody knows.
+                None => path.is_absolute() && path.canonicalize().is_ok_and(|path| path == self.resolved),
+            };
             // The registry may have given the key to another file since.
-            let is_registered = || self.is_registered && source.from == self.system.name();
-            path == self.path || resolved.is_ok_and(|path| path == self.resolved) || is_registered()
+            is_same || self.is_registered && source.from == self.system.name()
         })
     }
 
@@ -244,17 +247,17 @@ impl Job<'_> {
         let mut lines = Lines::new(file, self.line_bytes_max);
         let mut compared = Compared::default();
         let mut end = End { lines: 0, bytes: 0, newline: false };
-        let mut long: Option<(u64, u64, Sha256)> = None;
+        let mut long: Option<(u64, Parts)> = None;
         while let Some(line) = lines.next()? {
             let length = u64::try_from(line.bytes.len()).unwrap_or(u64::MAX);
             (end.lines, end.bytes) = (line.number, end.bytes.saturating_add(length));
             end.newline = line.bytes.ends_with(b"\n");
             if line.part.is_some() {
-                let (number, bytes, hash) = long.get_or_insert_with(|| (line.number, 0, Sha256::new()));
-                *bytes = bytes.saturating_add(length);
-                hash.update(line.bytes);
+                let Some(old) = known.get(line.number) else { continue };
+                let (number, parts) = long.get_or_insert_with(|| (line.number, Parts::default()));
+                parts.add(line.bytes, &old);
                 if end.newline {
-                    compared.long_line(known, *number, *bytes, hash.clone());
+                    compared.long_line(known, *number, parts);
                     long = None;
                 }
                 continue;
@@ -274,13 +277,19 @@ impl Job<'_> {
                 }
             }
         }
-        if let Some((number, bytes, hash)) = long {
-            compared.long_line(known, number, bytes, hash);
+        if let Some((number, parts)) = long {
+            compared.long_line(known, number, &parts);
         }
         compared.is_rewritten |= end.lines < known.line_count();
-        compared.is_complete = !compared.is_rewritten && compared.changed.is_empty() && known.end == Some(end);
+        let is_same = !compared.is_rewritten && compared.changed.is_empty();
+        compared.is_complete = is_same && !known.is_cut_off && known.end == Some(end);
         Ok(compared)
     }
+}
+
+/// Spells a path so that no two are spelled the same, UTF-8 or not.
+fn spelled(path: &Path) -> String {
+    path.to_str().map_or_else(|| path.as_os_str().as_encoded_bytes().escape_ascii().to_string(), ToOwned::to_owned)
 }
 
 /// What was found of a source in the store can not be gone on with.
@@ -291,6 +300,7 @@ pub(crate) fn refused(session: &Session, generation: u64, error: OriginalError) 
             let path = session.path(Some(generation)).unwrap_or_default();
             Failure::Store(Error::Damaged { key: session.key().clone(), generation, path, gap })
         }
+        OriginalError::BadRecord { seq } => Failure::Refused(FindingKind::BadImport { generation, seq }),
         _ => Failure::Refused(FindingKind::KeyTaken),
     }
 }
@@ -302,7 +312,7 @@ struct Read {
 }
 
 /// What is to be done with a source.
-enum At {
+pub(crate) enum At {
     /// The key has no session.
     New,
     /// All of it is there.
@@ -340,8 +350,14 @@ struct Compared {
 }
 
 impl Compared {
-    fn long_line(&mut self, known: &Known, number: u64, bytes: u64, hash: Sha256) {
-        self.is_rewritten |= known.get(number).is_some_and(|line| !line.is_parts(hash, bytes));
+    fn long_line(&mut self, known: &Known, number: u64, parts: &Parts) {
+        let Some(line) = known.get(number) else { return };
+        match parts.compare(&line, known.may_go_on(number)) {
+            Likeness::Same if line.parts() == parts.count() || self.changed.is_empty() => {}
+            // The parts of a line stand together: not so behind a line that comes before it.
+            Likeness::Same | Likeness::Longer => drop(self.changed.insert(number)),
+            Likeness::Other => self.is_rewritten = true,
+        }
     }
 }
 

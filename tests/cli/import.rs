@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Bench, names};
+use super::{Bench, finish, names, spawn};
 
 const CHAT: &str = "{\"role\":\"user\",\"content\":\"hi\"}\n{\"role\":\"assistant\",\"content\":\"hello\"}\n";
 
@@ -138,6 +138,34 @@ fn a_key_that_was_appended_to_is_left_alone() {
     let run = bench.run(&["import", text(&folder)]).expect(1);
     assert!(run.stdout.starts_with("key-taken: "), "{run:?}");
     assert!(bench.content() == before);
+}
+
+#[test]
+fn a_source_is_known_by_where_it_is() {
+    let bench = Bench::new();
+    let import_in = |folder: &Path, path: &str| {
+        finish(spawn(bench.command(&["import", "--json", path]).current_dir(bench.folder.path().join(folder))))
+    };
+    for name in ["a", "b"] {
+        fs::create_dir(bench.folder.path().join(name)).unwrap();
+    }
+    let (a, b) = (bench.folder.path().join("a/chat.jsonl"), bench.folder.path().join("b/chat.jsonl"));
+    fs::write(&a, CHAT).unwrap();
+    import_in(Path::new("a"), "chat.jsonl").expect(0);
+    // Spelled the same, another file: whether it holds something else or goes on where the first ends.
+    for other in [CHAT.replace("hello", "good bye"), format!("{CHAT}{CHAT}")] {
+        fs::write(&b, other).unwrap();
+        let run = import_in(Path::new("b"), "chat.jsonl").expect(1);
+        assert_eq!(run.of_type("finding")[0]["defect"], "key-taken");
+    }
+    // The same bytes are there, whoever has them.
+    fs::write(&b, CHAT).unwrap();
+    assert_eq!(import_in(Path::new("b"), "chat.jsonl").expect(0).summary()["unchanged"], 1);
+    // Spelled otherwise, the same file.
+    fs::write(&a, format!("{CHAT}{CHAT}")).unwrap();
+    assert_eq!(import_in(Path::new("b"), "../a/chat.jsonl").expect(0).summary()["grown"], 1);
+    fs::write(&a, CHAT.replace("hello", "good bye")).unwrap();
+    assert_eq!(import_in(Path::new("b"), text(&a)).expect(0).summary()["next_generation"], 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sesslog::sim::{Chance, SimFs};
-use sesslog::{Options, SessionState};
+use sesslog::{NewRecord, Options, SessionState};
 
 use super::*;
 
@@ -111,6 +111,66 @@ fn of_one_whose_first_line_changed() {
     for count in 2..=versions.len() {
         let versions: Vec<_> = versions[..count].iter().map(String::as_bytes).collect();
         check("x.jsonl", &versions, State::Grown);
+    }
+}
+
+/// Imports `before`, then `after`, of which all but so many of the last records is there: the next import goes on.
+#[track_caller]
+fn check_cut_off(before: &[u8], after: &[u8], lost: usize) {
+    let bench = Bench::new();
+    let options = ImportOptions::new().from(sesslog::import::System::Jsonl).record_bytes_max(8 << 20);
+    let path = bench.write("a.jsonl", before);
+    bench.import(&options);
+    fs::write(&path, after).unwrap();
+    assert_eq!(only(&bench.import(&options)).1, State::Grown);
+    let other = tempfile::tempdir().unwrap();
+    let store = Store::open(other.path().join("store")).unwrap();
+    let session = bench.store.session("jsonl:a").unwrap();
+    let records: Vec<_> = session.records().unwrap().map(|item| item.unwrap()).collect();
+    for item in &records[..records.len() - lost] {
+        let Item::Record(record) = item else { panic!("{item:?}") };
+        let new = NewRecord::json(record.body())
+            .unwrap()
+            .kind(record.kind().to_owned())
+            .unwrap()
+            .id(record.id().unwrap())
+            .unwrap();
+        store.session("jsonl:a").unwrap().append(new.at(record.ts())).unwrap();
+    }
+    let again = import(&store, std::slice::from_ref(&path), &options, &Progress::default());
+    assert_eq!((only(&again).1, again.sessions[0].generation), (State::Grown, 1), "{lost}");
+    assert_eq!(again.sessions[0].records, u64::try_from(lost).unwrap(), "what is there is not written again");
+    let mut original = Vec::new();
+    write_original(&store.session("jsonl:a").unwrap(), None, &mut original).unwrap();
+    assert!(original == after, "{lost}: not the same bytes");
+    let third = import(&store, &[path], &options, &Progress::default());
+    assert_eq!((only(&third).1, third.sessions[0].records), (State::Unchanged, 0), "{lost}");
+}
+
+#[test]
+fn of_a_long_line_in_the_middle_of_its_parts() {
+    let before = b"{\"role\":\"user\"}\n";
+    let after = [&before[..], &vec![b'x'; 20 << 20], b"\n{\"role\":\"user\"}\n"].concat();
+    // Four parts, a line, the end.
+    for lost in 1..=5 {
+        check_cut_off(before, &after, lost);
+    }
+}
+
+#[test]
+fn of_one_whose_first_line_changed_and_kept_its_size() {
+    let bench = Bench::new();
+    let version = |last: u64| {
+        format!(
+            "{{\"_type\": \"metadata\", \"key\": \"a:b\", \"created_at\": \"2026-11-22T00:51:01\", \"last_archived\": {last}}}\n\
+             {{\"role\": \"user\", \"content\": \"1\"}}\n"
+        )
+    };
+    for last in [0, 1, 0, 10, 1, 0] {
+        bench.write("x.jsonl", version(last).as_bytes());
+        bench.import(&ImportOptions::new());
+        assert_eq!(bench.original("a:b"), version(last).as_bytes(), "{last}");
+        assert_eq!(only(&bench.import(&ImportOptions::new())), ("a:b".to_owned(), State::Unchanged), "{last}");
     }
 }
 

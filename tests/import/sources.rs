@@ -114,6 +114,33 @@ fn keys_that_can_not_be_are_replaced() {
 }
 
 #[test]
+fn damage_makes_no_keys() {
+    for (of, name, key) in
+        [("pi", "2026-11-22T00-51-52-154Z_01a2.jsonl", "pi:01a2"), ("pi", "x.jsonl", "pi:x")].into_iter().chain([
+            ("nanobot", "dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl", "telegram:8281248569"),
+            ("nanobot", "x.jsonl", "nanobot:x"),
+        ])
+    {
+        for id in [&b"a\0\0"[..], b"a\\u0000", b"a\\u001b[2J", b"a\x1b"] {
+            let bench = Bench::new();
+            let head = match of {
+                "pi" => [b"{\"type\":\"session\",\"timestamp\":\"2026-11-22T00:51:52.154Z\",\"id\":\"", id, b"\"}\n"]
+                    .concat(),
+                _ => [b"{\"_type\":\"metadata\",\"created_at\":\"\",\"key\":\"", id, b"\"}\n"].concat(),
+            };
+            bench.write(name, &head);
+            assert_eq!(only(&bench.import(&ImportOptions::new())).0, key, "{}", id.escape_ascii());
+        }
+    }
+    // A bad byte in the first line: the file's name knows better, if it knows.
+    for (name, key) in [("dGVsZWdyYW06ODI4MTI0ODU2OQ.jsonl", "telegram:8281248569"), ("x.jsonl", "a\u{fffd}")] {
+        let bench = Bench::new();
+        bench.write(name, b"{\"_type\":\"metadata\",\"created_at\":\"\",\"key\":\"a\xff\"}\n");
+        assert_eq!(only(&bench.import(&ImportOptions::new())).0, key);
+    }
+}
+
+#[test]
 fn a_plan_writes_nothing() {
     let bench = Bench::new();
     bench.write("a.jsonl", &fixture("jsonl/chat.jsonl"));
@@ -155,6 +182,44 @@ fn a_comparison_finds_every_byte_that_is_not_there() {
     assert_eq!(found(), [("missing", length, 5)]);
     fs::write(&path, &chat[..chat.len() - 1]).unwrap();
     assert_eq!(found(), [("differs", length - 1, 0)]);
+}
+
+#[test]
+fn a_comparison_says_where_an_import_is_no_help() {
+    let advice = |bench: &Bench| {
+        let compared = compare(&bench.store, &[bench.sources()], &ImportOptions::new(), &Progress::default());
+        (compared.findings[0].kind.name(), compared.findings[0].advice().unwrap())
+    };
+    let bench = Bench::new();
+    let path = bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    assert_eq!(advice(&bench), ("not-imported", "sessctl import, which adds what is not there".to_owned()));
+    bench.import(&ImportOptions::new());
+    let session = bench.store.session("jsonl:a").unwrap();
+    session.append(sesslog::NewRecord::new("own").unwrap()).unwrap();
+    fs::write(&path, b"{\"role\":\"assistant\"}\n").unwrap();
+    let (name, advice_of) = advice(&bench);
+    assert!(name == "diverged" && advice_of.contains("sessctl reset"), "{name}: {advice_of}");
+    let bench = Bench::new();
+    bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    let session = bench.store.session("jsonl:a").unwrap();
+    session.append(sesslog::NewRecord::new("own").unwrap()).unwrap();
+    let (name, advice_of) = advice(&bench);
+    assert!(name == "key-taken" && advice_of.contains("--key-prefix"), "{name}: {advice_of}");
+}
+
+#[test]
+fn a_record_that_no_import_wrote_is_said() {
+    let bench = Bench::new();
+    bench.write("a.jsonl", b"{\"role\":\"user\"}\n");
+    bench.import(&ImportOptions::new());
+    let session = bench.store.session("jsonl:a").unwrap();
+    let bad = sesslog::NewRecord::new("no bytes").unwrap().kind("meta.import.raw").unwrap().id("import:2").unwrap();
+    let seq = session.append(bad).unwrap().seq;
+    let imported = bench.import(&ImportOptions::new());
+    assert_eq!(names(&imported), ["bad-import"]);
+    let FindingKind::BadImport { generation: 1, seq: at } = imported.findings[0].kind else { panic!("{imported:?}") };
+    assert_eq!(at, seq);
+    assert!(!imported.findings[0].advice().unwrap().contains("--key-prefix"));
 }
 
 #[test]

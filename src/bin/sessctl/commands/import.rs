@@ -208,6 +208,9 @@ pub(crate) fn print_finding(finding: &Finding, output: &mut Output) -> Result<()
         FindingKind::Unreadable(error) => (None, Some(chain_text(&Error::Io(error.clone())))),
         FindingKind::Store(error) | FindingKind::NoMark(error) => (None, Some(chain_text(error))),
         FindingKind::KeyClaimed { by } => (None, Some(format!("it is that of {}", by.display()))),
+        FindingKind::BadImport { generation, seq } => {
+            (None, Some(format!("record {seq} of generation {generation} does not hold what an import writes")))
+        }
         FindingKind::KeyReplaced(error) => (None, Some(error.to_string())),
         FindingKind::BadRegistry { reason } | FindingKind::Database { reason } => (None, Some(reason.clone())),
         FindingKind::OtherSystem(system) => (None, Some(format!("it is of {system}"))),
