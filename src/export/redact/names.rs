@@ -77,7 +77,7 @@ pub(super) fn is_passphrase(name: &str, value: &str) -> bool {
         && (8..=128).contains(&value.len())
         && value.contains(char::is_whitespace)
         && !value.contains(['\n', '\r'])
-        && !value.ends_with(['.', '?', '!', ':', '…'])
+        && !value.ends_with(['.', '?', '!', ':', '\u{2026}'])
         && !["pass", "pwd", "redacted"].iter().any(|word| lower.contains(word))
         && !is_to_fill_in(value)
         && entropy(value) >= 2.5
