@@ -120,6 +120,29 @@ fn a_source_that_grows_is_gone_on_with() {
 }
 
 #[test]
+fn a_last_line_that_goes_on_is_shown_once() {
+    let [a, b, c] = ["1", "2", "3"].map(|text| format!("{{\"role\":\"user\",\"content\":\"{text}\"}}"));
+    for before in ["", "{\"role\":\"user\",\"content\":\"0\"}\n"] {
+        for (torn, whole, shown) in [
+            (a.clone(), format!("{a} \n"), vec![&a]),
+            (a.clone(), format!("{a}\r\n{b}\r\n"), vec![&a, &b]),
+            (a.clone(), format!("{a}{b}\n{c}\n"), vec![&a, &b, &c]),
+            (format!("{a}{b}"), format!("{a}{b}{c}\n"), vec![&a, &b, &c]),
+        ] {
+            let bench = Bench::new();
+            let path = bench.write("a.jsonl", format!("{before}{torn}").as_bytes());
+            bench.import(&ImportOptions::new());
+            fs::write(&path, format!("{before}{whole}")).unwrap();
+            assert_eq!(only(&bench.import(&ImportOptions::new())).1, State::Grown, "{whole}");
+            let expected: Vec<_> = before.lines().chain(shown.iter().map(|body| body.as_str())).collect();
+            assert_eq!(bench.view("jsonl:a"), expected, "{before}{whole}");
+            assert_eq!(bench.original("jsonl:a"), fs::read(&path).unwrap());
+            assert_eq!(only(&bench.import(&ImportOptions::new())).1, State::Unchanged);
+        }
+    }
+}
+
+#[test]
 fn a_source_that_was_rewritten_is_the_next_generation() {
     let bench = Bench::new();
     let path =

@@ -194,6 +194,10 @@ impl Known {
 }
 
 impl KnownLine {
+    pub(crate) fn is_raw(&self) -> bool {
+        self.is_raw
+    }
+
     pub(crate) fn parts(&self) -> u64 {
         self.parts
     }

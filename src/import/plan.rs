@@ -100,6 +100,9 @@ impl<'a> Plan<'a> {
     /// Puts a line, and what can be read of it.
     pub(crate) fn line(&mut self, line: &Line<'_>) -> Result<(), Error> {
         let (id, is_known) = self.id_of(line.number);
+        if line.part.unwrap_or(0) == 0 && self.changed.contains(&line.number) {
+            self.take_back(id)?;
+        }
         if let Some(part) = line.part {
             match self.told.findings.last_mut().filter(|finding| part > 0 && finding.line == Some(line.number)) {
                 Some(finding) => finding.bytes = finding.bytes.saturating_add(length_of(line.bytes)),
@@ -166,6 +169,23 @@ impl<'a> Plan<'a> {
         let is_changed = self.changed.contains(&line);
         let version = known.map_or(1, |known| known.version.saturating_add(u64::from(is_changed)));
         (LineId { line, version, part: 0 }, known.is_some() && !is_changed)
+    }
+
+    /// Takes what the last line showed out of the view, when a longer one that shows it again comes in its place. Not where it would
+    /// take more: records that others appended, or the summary that stands behind.
+    fn take_back(&mut self, id: LineId) -> Result<(), Error> {
+        let is_last = |known: &&Known| id.line == known.line_count() && !known.has_others;
+        let known = self.known.filter(is_last).filter(|known| known.newest_fact("compacted").is_none());
+        let before = LineId { version: id.version.saturating_sub(1), ..id };
+        let was_shown = |known: &Known| {
+            known.get(id.line).is_some_and(|line| !line.is_raw()) || known.seq(&format!("{before}.1")).is_some()
+        };
+        if known.is_some_and(was_shown) {
+            let place = self.entries.len().checked_sub(1).map_or(Place::Start, Place::Entry);
+            // What is read of a line is counted from 1.
+            self.change(Change::Rewound(place), &format!("{id}.0.rewound"))?;
+        }
+        Ok(())
     }
 
     fn raw(&mut self, id: LineId, is_known: bool, offset: u64, bytes: &[u8], reason: Reason) -> Result<(), Error> {
