@@ -238,8 +238,17 @@ impl Job<'_> {
                 None => path.is_absolute() && path.canonicalize().is_ok_and(|path| path == self.resolved),
             };
             // The registry may have given the key to another file since.
-            is_same || self.is_registered && source.from == self.system.name()
+            let is_named = self.is_registered && source.from == self.system.name();
+            is_same || is_named && source.resolved.as_deref().is_none_or(|old| self.is_beside(Path::new(old)))
         })
+    }
+
+    /// Says whether a file is of the same home: in the same folder or, of a system that has moved into a database, near that. Two
+    /// homes may have the same keys.
+    fn is_beside(&self, old: &Path) -> bool {
+        let folder = old.parent();
+        let near = folder.and_then(Path::parent).is_some_and(|near| self.resolved.starts_with(near));
+        folder == self.resolved.parent() || self.inside.is_some() && near
     }
 
     /// Compares the source with what the store has of it.

@@ -236,3 +236,29 @@ fn a_long_first_line_is_looked_at() {
         format!("claude-code:{}", name.trim_end_matches(".jsonl"))
     );
 }
+
+/// Two homes of one system have sessions of the same key: the second is not imported over the first.
+#[test]
+fn another_homes_session_of_the_same_key_is_not_ours() {
+    let bench = Bench::new();
+    let line = |text: &str| format!("{{\"role\":\"user\",\"content\":\"{text}\"}}\n");
+    let history = |text: &str| {
+        let first = r#"{"_type":"metadata","key":"cli:direct","created_at":"2026-01-01T00:00:00","updated_at":"2026-01-01T00:00:00","metadata":{},"last_consolidated":0}"#;
+        format!("{first}\n{}", line(text))
+    };
+    let name = "Y2xpOmRpcmVjdA.jsonl";
+    let first = bench.write(&format!("a/sessions/{name}"), history("one").as_bytes());
+    let second = bench.write(&format!("b/sessions/{name}"), history("two").as_bytes());
+    let run = |path: &Path| import(&bench.store, &[path.to_owned()], &ImportOptions::new(), &Progress::default());
+    assert_eq!(only(&run(&first)), ("cli:direct".to_owned(), State::New));
+    let refused = run(&second);
+    assert!(refused.sessions.is_empty() && matches!(refused.findings[0].kind, FindingKind::KeyTaken), "{refused:?}");
+    assert_eq!(bench.store.session("cli:direct").unwrap().generation().unwrap(), 1);
+    // Under a prefix of its own it is.
+    let options = ImportOptions::new().key_prefix("b:");
+    let imported = import(&bench.store, &[second], &options, &Progress::default());
+    assert_eq!(only(&imported), ("b:cli:direct".to_owned(), State::New));
+    // A file of the same home is still the key's next one.
+    bench.write(&format!("a/sessions/{name}"), history("three").as_bytes());
+    assert_eq!(only(&run(&first)), ("cli:direct".to_owned(), State::NextGeneration));
+}
