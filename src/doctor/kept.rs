@@ -7,28 +7,23 @@ pub(super) fn examine(store: &Store, found: &mut Found<'_>) {
     let layout = &store.inner().layout;
     // What stands in the place of a folder is told of elsewhere.
     let is_folder = |path: &std::path::Path| layout.check_folder(path).is_ok();
-    match store.quarantined() {
-        _ if !is_folder(&layout.quarantine()) => {}
-        Ok(kept) if kept.is_empty() => {}
-        Ok(kept) => {
-            let bytes = kept.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
-            tell(Ailment::Quarantine, "sessctl quarantine list", &layout.quarantine(), kept.len(), bytes, found);
+    let quarantined = store.quarantined().map(|kept| kept.iter().map(|kept| kept.bytes).collect::<Vec<_>>());
+    let trash = store.trash().map(|kept| kept.iter().map(|kept| kept.bytes).collect::<Vec<_>>());
+    for (ailment, command, folder, sizes) in [
+        (Ailment::Quarantine, "sessctl quarantine list", layout.quarantine(), quarantined),
+        (Ailment::Trash, "sessctl trash list", layout.trash(), trash),
+    ] {
+        match sizes {
+            _ if !is_folder(&folder) => {}
+            Ok(sizes) if sizes.is_empty() => {}
+            Ok(sizes) => tell(ailment, command, &folder, &sizes, found),
+            Err(error) => found.unreadable(&folder, &error),
         }
-        Err(error) => found.unreadable(&layout.quarantine(), &error),
-    }
-    match store.trash() {
-        _ if !is_folder(&layout.trash()) => {}
-        Ok(kept) if kept.is_empty() => {}
-        Ok(kept) => {
-            let bytes = kept.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
-            tell(Ailment::Trash, "sessctl trash list", &layout.trash(), kept.len(), bytes, found);
-        }
-        Err(error) => found.unreadable(&layout.trash(), &error),
     }
 }
 
-fn tell(ailment: Ailment, command: &str, folder: &std::path::Path, files: usize, bytes: u64, found: &mut Found<'_>) {
-    let count = crate::format::to_u64(files);
+fn tell(ailment: Ailment, command: &str, folder: &std::path::Path, sizes: &[u64], found: &mut Found<'_>) {
+    let (count, bytes) = (crate::format::to_u64(sizes.len()), sizes.iter().copied().fold(0, u64::saturating_add));
     let detail = format!("{}, {}", counted(count, "file"), counted(bytes, "byte"));
     found.add(Symptom::new(ailment, Remedy::command(command)).at(folder).count(count).detail(detail));
 }

@@ -50,11 +50,23 @@ impl NewRecord {
 
 /// Refuses a mark that names a record which the history before it does not have.
 pub(crate) fn check_mark(key: &SessionKey, generation: u64, record: &NewRecord, last_seq: u64) -> Result<(), Error> {
-    let (what, seq, max) = match record.as_mark() {
-        Some(Mark::Compacted { keep_from }) => ("keep_from", keep_from, last_seq.saturating_add(1)),
-        Some(Mark::Rewound { to_seq }) => ("to_seq", to_seq, last_seq),
-        _ => return Ok(()),
-    };
+    match record.as_mark() {
+        Some(Mark::Compacted { keep_from }) => {
+            check_seq(key, (generation, last_seq), "keep_from", keep_from, last_seq.saturating_add(1))
+        }
+        Some(Mark::Rewound { to_seq }) => check_seq(key, (generation, last_seq), "to_seq", to_seq, last_seq),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a record that a history, which ends at `last_seq`, does not have.
+pub(crate) fn check_seq(
+    key: &SessionKey,
+    (generation, last_seq): (u64, u64),
+    what: &'static str,
+    seq: u64,
+    max: u64,
+) -> Result<(), Error> {
     if seq > max { Err(Error::BeyondHistory { key: key.clone(), generation, what, seq, last_seq }) } else { Ok(()) }
 }
 

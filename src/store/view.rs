@@ -13,10 +13,9 @@ use crate::frame::Crc;
 use crate::key::SessionKey;
 use crate::mark::Mark;
 use crate::record::{Head, NewRecord, Receipt, Record, RecordError, is_activity};
-use crate::registry::Row;
 use crate::store::Session;
 use crate::store::inner::Inner;
-use crate::store::marks::open_row;
+use crate::store::marks::{check_seq, open_row};
 use crate::timestamp::Timestamp;
 use crate::transcript::reader::Item;
 use crate::transcript::recover::{self, Trust};
@@ -189,7 +188,7 @@ impl Session {
         let record = NewRecord::compacted(&summary, keep_from)?;
         record.check_size(self.store.inner().options.record_bytes_max)?;
         self.decide_open(move |key, row| {
-            check_seq(key, row, "keep_from", keep_from, row.last_seq.saturating_add(1))?;
+            check_seq(key, (row.generation, row.last_seq), "keep_from", keep_from, row.last_seq.saturating_add(1))?;
             Ok(vec![record.clone()])
         })
         .and_then(only)
@@ -204,7 +203,7 @@ impl Session {
     /// was written. Those of [`append`](Self::append).
     pub fn rewind(&self, to_seq: u64) -> Result<Receipt, Error> {
         let receipts = self.decide_open(move |key, row| {
-            check_seq(key, row, "to_seq", to_seq, row.last_seq)?;
+            check_seq(key, (row.generation, row.last_seq), "to_seq", to_seq, row.last_seq)?;
             Ok(vec![NewRecord::mark(&Mark::Rewound { to_seq })])
         })?;
         only(receipts)
@@ -285,12 +284,6 @@ fn to_undo(inner: &Inner, key: &SessionKey, generation: u64, count: u64) -> Resu
         }
         summaries.extend(Summary::read(&record, &mut Vec::new()));
     }
-}
-
-/// Refuses a record that there is not.
-fn check_seq(key: &SessionKey, row: &Row, what: &'static str, seq: u64, max: u64) -> Result<(), Error> {
-    let (generation, last_seq) = (row.generation, row.last_seq);
-    if seq > max { Err(Error::BeyondHistory { key: key.clone(), generation, what, seq, last_seq }) } else { Ok(()) }
 }
 
 fn is_reset(record: &Record) -> bool {
